@@ -1,0 +1,246 @@
+//! Dates as days and timestamps as microseconds since 1970-01-01: reading and writing ISO 8601, fields, shifting.
+//! The calendar itself is chrono's; time zones beyond a fixed offset in a text do not exist here.
+
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Timelike};
+
+/// Microseconds in a day.
+pub const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Days from 0001-01-01 (chrono's day 1) to 1970-01-01.
+const EPOCH_FROM_CE: i32 = 719_163;
+
+/// The years that ISO 8601 writes with four digits; a date outside them is out of range.
+const YEARS: std::ops::RangeInclusive<i32> = 0..=9999;
+
+/// The day number of a calendar date.
+pub fn days_of(date: NaiveDate) -> i64 {
+    i64::from(date.num_days_from_ce() - EPOCH_FROM_CE)
+}
+
+/// The calendar date of a day number, if its year has four digits.
+pub fn date_of(days: i64) -> Option<NaiveDate> {
+    let date = NaiveDate::from_num_days_from_ce_opt(i32::try_from(days).ok()?.checked_add(EPOCH_FROM_CE)?)?;
+    YEARS.contains(&date.year()).then_some(date)
+}
+
+/// The calendar date and time of a timestamp, if its year has four digits.
+pub fn datetime_of(micros: i64) -> Option<NaiveDateTime> {
+    let datetime = DateTime::from_timestamp_micros(micros)?.naive_utc();
+    YEARS.contains(&datetime.year()).then_some(datetime)
+}
+
+/// The timestamp of a calendar date and time.
+pub fn micros_of(datetime: NaiveDateTime) -> i64 {
+    datetime.and_utc().timestamp_micros()
+}
+
+fn two_digits(text: &[u8]) -> Option<u32> {
+    match text {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => Some(u32::from(tens - b'0') * 10 + u32::from(ones - b'0')),
+        _ => None,
+    }
+}
+
+/// Reads `YYYY-MM-DD`, and only a day that exists.
+pub fn parse_date(text: &[u8]) -> Option<i64> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else { return None };
+    let year = two_digits(&[*y1, *y2])? * 100 + two_digits(&[*y3, *y4])?;
+    let date = NaiveDate::from_ymd_opt(year as i32, two_digits(&[*m1, *m2])?, two_digits(&[*d1, *d2])?)?;
+    Some(days_of(date))
+}
+
+/// Reads `YYYY-MM-DD[T| ]HH:MM[:SS[.f{1,6}]][Z|(+|-)HH:MM]`, or a bare date as its midnight; an offset is applied, so
+/// that the result is in UTC.
+pub fn parse_timestamp(text: &[u8]) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let midnight = parse_date(date)? * MICROS_PER_DAY;
+    if rest.is_empty() {
+        return Some(midnight);
+    }
+    let [b' ' | b'T', time @ ..] = rest else { return None };
+    let (time, offset_minutes) = split_offset(time)?;
+    let (clock, fraction) = match time.iter().position(|byte| *byte == b'.') {
+        Some(at) => (&time[..at], Some(&time[at + 1..])),
+        None => (time, None),
+    };
+    let (hour, minute, second) = match clock {
+        [h1, h2, b':', m1, m2] if fraction.is_none() => (two_digits(&[*h1, *h2])?, two_digits(&[*m1, *m2])?, 0),
+        [h1, h2, b':', m1, m2, b':', s1, s2] => {
+            (two_digits(&[*h1, *h2])?, two_digits(&[*m1, *m2])?, two_digits(&[*s1, *s2])?)
+        }
+        _ => return None,
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let micros = match fraction {
+        None => 0,
+        Some(digits) if (1..=6).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            let value = digits.iter().fold(0, |value, byte| value * 10 + i64::from(byte - b'0'));
+            value * 10i64.pow(6 - digits.len() as u32)
+        }
+        Some(_) => return None,
+    };
+    let seconds = i64::from(hour * 3600 + minute * 60 + second) - offset_minutes * 60;
+    Some(midnight + seconds * 1_000_000 + micros)
+}
+
+fn split_offset(time: &[u8]) -> Option<(&[u8], i64)> {
+    if let [clock @ .., b'Z'] = time {
+        return Some((clock, 0));
+    }
+    match time.iter().position(|byte| matches!(byte, b'+' | b'-')) {
+        None => Some((time, 0)),
+        Some(at) => {
+            let [sign, h1, h2, b':', m1, m2] = &time[at..] else { return None };
+            let (hours, minutes) = (two_digits(&[*h1, *h2])?, two_digits(&[*m1, *m2])?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let minutes = i64::from(hours * 60 + minutes);
+            Some((&time[..at], if *sign == b'-' { -minutes } else { minutes }))
+        }
+    }
+}
+
+fn push_digits(out: &mut Vec<u8>, value: u32, digits: u32) {
+    for place in (0..digits).rev() {
+        out.push(b'0' + (value / 10u32.pow(place) % 10) as u8);
+    }
+}
+
+fn push_date(out: &mut Vec<u8>, date: NaiveDate) {
+    push_digits(out, date.year().unsigned_abs(), 4);
+    out.push(b'-');
+    push_digits(out, date.month(), 2);
+    out.push(b'-');
+    push_digits(out, date.day(), 2);
+}
+
+/// Appends a date as `YYYY-MM-DD`; nothing when it is out of range, which no date that was read or computed is.
+pub fn write_date(out: &mut Vec<u8>, days: i64) {
+    if let Some(date) = date_of(days) {
+        push_date(out, date);
+    }
+}
+
+/// Appends a timestamp as `YYYY-MM-DD HH:MM:SS`, with six digits of fraction when there is one.
+pub fn write_timestamp(out: &mut Vec<u8>, micros: i64) {
+    let Some(datetime) = datetime_of(micros) else { return };
+    push_date(out, datetime.date());
+    for (separator, value) in [(b' ', datetime.hour()), (b':', datetime.minute()), (b':', datetime.second())] {
+        out.push(separator);
+        push_digits(out, value, 2);
+    }
+    let fraction = micros.rem_euclid(1_000_000);
+    if fraction != 0 {
+        out.push(b'.');
+        push_digits(out, fraction as u32, 6);
+    }
+}
+
+/// An INTERVAL: months and microseconds are added one after the other, as SQL does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    /// Whole months; a day past the end of the month becomes its last day.
+    pub months: i32,
+    /// Whole days.
+    pub days: i64,
+    /// Microseconds.
+    pub micros: i64,
+}
+
+/// A date moved by months and days; `None` when it leaves the years 0 to 9999. Microseconds do not apply to dates.
+pub fn shift_date(days: i64, interval: Interval) -> Option<i64> {
+    if interval.months == 0 {
+        let shifted = days.checked_add(interval.days)?;
+        return date_of(shifted).map(|_| shifted);
+    }
+    let date = shift_months(date_of(days)?, interval.months)?;
+    let date = if interval.days >= 0 {
+        date.checked_add_days(Days::new(interval.days.unsigned_abs()))?
+    } else {
+        date.checked_sub_days(Days::new(interval.days.unsigned_abs()))?
+    };
+    YEARS.contains(&date.year()).then(|| days_of(date))
+}
+
+/// A timestamp moved by an interval; `None` when it leaves the years 0 to 9999.
+pub fn shift_timestamp(micros: i64, interval: Interval) -> Option<i64> {
+    let datetime = datetime_of(micros)?;
+    let date = shift_months(datetime.date(), interval.months)?;
+    let within_day = micros.rem_euclid(MICROS_PER_DAY);
+    let shifted = days_of(date)
+        .checked_add(interval.days)?
+        .checked_mul(MICROS_PER_DAY)?
+        .checked_add(within_day)?
+        .checked_add(interval.micros)?;
+    datetime_of(shifted).map(|_| shifted)
+}
+
+fn shift_months(date: NaiveDate, months: i32) -> Option<NaiveDate> {
+    if months >= 0 {
+        date.checked_add_months(Months::new(months.unsigned_abs()))
+    } else {
+        date.checked_sub_months(Months::new(months.unsigned_abs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date_text(days: i64) -> String {
+        let mut out = Vec::new();
+        write_date(&mut out, days);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn timestamp_text(text: &str) -> Option<String> {
+        let mut out = Vec::new();
+        write_timestamp(&mut out, parse_timestamp(text.as_bytes())?);
+        Some(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn dates_go_there_and_back() {
+        for text in ["1970-01-01", "2000-02-29", "0000-01-01", "9999-12-31", "2025-10-01"] {
+            assert_eq!(date_text(parse_date(text.as_bytes()).unwrap()), text);
+        }
+        assert_eq!(parse_date(b"1970-01-02"), Some(1));
+        for text in ["2025-02-29", "2025-13-01", "2025-1-01", "20251001", "2025-10-01 ", "2025-10-0x", ""] {
+            assert_eq!(parse_date(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn timestamps_take_iso_forms_and_offsets() {
+        for (text, expected) in [
+            ("2025-10-01T12:34:56Z", Some("2025-10-01 12:34:56")),
+            ("2025-10-01 12:34", Some("2025-10-01 12:34:00")),
+            ("2025-10-01 00:30:00+01:00", Some("2025-09-30 23:30:00")),
+            ("2025-10-01 12:34:56.5", Some("2025-10-01 12:34:56.500000")),
+            ("1969-12-31 23:59:59.000001", Some("1969-12-31 23:59:59.000001")),
+            ("2025-10-01", Some("2025-10-01 00:00:00")),
+            ("2025-10-01 24:00:00", None),
+            ("2025-10-01 12:34.5", None),
+            ("2025-10-01 12:34:56.1234567", None),
+            ("2025-10-01 12:34:56+1:00", None),
+            ("2025-10-01\u{e9}", None),
+        ] {
+            assert_eq!(timestamp_text(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn intervals_keep_to_the_calendar() {
+        let shift = |text: &str, months, days| {
+            shift_date(parse_date(text.as_bytes()).unwrap(), Interval { months, days, micros: 0 }).map(date_text)
+        };
+        assert_eq!(shift("2025-01-31", 1, 0).as_deref(), Some("2025-02-28"));
+        assert_eq!(shift("2024-03-31", -1, 0).as_deref(), Some("2024-02-29"));
+        assert_eq!(shift("2025-10-01", 0, 3).as_deref(), Some("2025-10-04"));
+        assert_eq!(shift("9999-12-31", 0, 1), None);
+        assert_eq!(shift("9999-12-31", 1, -31), None);
+    }
+}

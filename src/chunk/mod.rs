@@ -1,0 +1,202 @@
+//! The one noun that everything speaks: a chunk of rows in columns, where it came from, and what was wrong with the
+//! rows that are not in it. No I/O, no SQL, no threads.
+
+pub mod calendar;
+pub mod column;
+pub mod decimal;
+pub mod parse;
+pub mod schema;
+
+use std::fmt;
+
+pub use column::{Cell, Column, ColumnBuilder, Scalar, Span, Text, TextBuilder, Values};
+pub use schema::{DataType, Field, Physical};
+
+/// A batch of rows in columns. All columns have `len` rows.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// Its place in the input: chunks of a feed are numbered from 0 without gaps.
+    pub seq: u64,
+    /// How many rows it has.
+    pub len: usize,
+    /// Its columns, in the order of the schema that the two sides have agreed upon.
+    pub columns: Vec<Column>,
+}
+
+/// Which rows of a chunk are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// The first so many rows: all of them.
+    All(usize),
+    /// These rows, ascending.
+    Rows(Vec<u32>),
+}
+
+impl Selection {
+    /// The rows whose flag is set.
+    pub fn from_flags(flags: &[bool]) -> Self {
+        if flags.iter().all(|flag| *flag) {
+            Selection::All(flags.len())
+        } else {
+            Selection::Rows((0..flags.len() as u32).filter(|row| flags[*row as usize]).collect())
+        }
+    }
+
+    /// How many rows are meant.
+    pub fn len(&self) -> usize {
+        match self {
+            Selection::All(len) => *len,
+            Selection::Rows(rows) => rows.len(),
+        }
+    }
+
+    /// Whether no row is meant.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `visit` with each row, in order; the two shapes are told apart once, not per row.
+    #[inline]
+    pub fn for_each(&self, mut visit: impl FnMut(usize)) {
+        match self {
+            Selection::All(len) => (0..*len).for_each(visit),
+            Selection::Rows(rows) => rows.iter().for_each(|row| visit(*row as usize)),
+        }
+    }
+}
+
+/// A column of group keys or arguments as an evaluator hands it on.
+///
+/// `Encoded` says the same as the column of `entries[codes[row]]`, but lets the taker do its work once an entry.
+/// Entries of one `generation` are only ever appended to; a new generation has forgotten all of them.
+#[derive(Debug, Clone, Copy)]
+pub enum ColumnView<'a> {
+    /// A value for each row.
+    Rows(&'a Column),
+    /// A number for each row, and the values that the numbers stand for.
+    Encoded {
+        /// One index into `entries` for each row.
+        codes: &'a [u32],
+        /// The distinct values, in order of first appearance; two entries may be equal.
+        entries: &'a Column,
+        /// Changes whenever entries have been forgotten.
+        generation: u64,
+    },
+}
+
+impl<'a> ColumnView<'a> {
+    /// The value of `row`.
+    #[inline]
+    pub fn get(&self, row: usize) -> Cell<'a> {
+        match self {
+            ColumnView::Rows(column) => column.get(row),
+            ColumnView::Encoded { codes, entries, .. } => entries.get(codes[row] as usize),
+        }
+    }
+
+    /// The values of the rows at `rows`, one each.
+    pub fn gather(&self, rows: &[u32]) -> Column {
+        match self {
+            ColumnView::Rows(column) => column.gather(rows),
+            ColumnView::Encoded { codes, entries, .. } => {
+                let codes: Vec<u32> = rows.iter().map(|row| codes[*row as usize]).collect();
+                entries.gather(&codes)
+            }
+        }
+    }
+}
+
+/// Why a record was not loaded. The words are part of the dead-letter format and stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RejectCode {
+    /// Fewer fields than the header has.
+    TooFewFields,
+    /// More fields than the header has.
+    TooManyFields,
+    /// A quoted field that the input, or the longest record allowed, ends within.
+    UnclosedQuote,
+    /// Something else than a delimiter or line end behind a closing quote.
+    TextAfterQuote,
+    /// A record longer than the limit.
+    RecordTooLong,
+    /// Bytes that are not UTF-8.
+    InvalidUtf8,
+    /// A NUL byte, at which SQLite's text functions would stop.
+    NulByte,
+    /// Not an INTEGER.
+    InvalidInteger,
+    /// Not a DECIMAL, or with more digits behind the point than it has.
+    InvalidDecimal,
+    /// Not a finite DOUBLE.
+    InvalidDouble,
+    /// Not a DATE as YYYY-MM-DD, or a day that does not exist.
+    InvalidDate,
+    /// Not a TIMESTAMP in ISO 8601.
+    InvalidTimestamp,
+    /// Not a BOOLEAN.
+    InvalidBoolean,
+    /// A number too large for its type.
+    OutOfRange,
+    /// NULL in a column that is NOT NULL.
+    NullValue,
+    /// A CHECK that is false.
+    CheckFailed,
+    /// An integer, decimal or date computed by an expression that does not fit its type.
+    Overflow,
+    /// A CAST of a value that has no meaning in the wanted type.
+    InvalidCast,
+}
+
+impl RejectCode {
+    /// The code as the dead-letter file has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectCode::TooFewFields => "too_few_fields",
+            RejectCode::TooManyFields => "too_many_fields",
+            RejectCode::UnclosedQuote => "unclosed_quote",
+            RejectCode::TextAfterQuote => "text_after_quote",
+            RejectCode::RecordTooLong => "record_too_long",
+            RejectCode::InvalidUtf8 => "invalid_utf8",
+            RejectCode::NulByte => "nul_byte",
+            RejectCode::InvalidInteger => "invalid_integer",
+            RejectCode::InvalidDecimal => "invalid_decimal",
+            RejectCode::InvalidDouble => "invalid_double",
+            RejectCode::InvalidDate => "invalid_date",
+            RejectCode::InvalidTimestamp => "invalid_timestamp",
+            RejectCode::InvalidBoolean => "invalid_boolean",
+            RejectCode::OutOfRange => "out_of_range",
+            RejectCode::NullValue => "null_value",
+            RejectCode::CheckFailed => "check_failed",
+            RejectCode::Overflow => "overflow",
+            RejectCode::InvalidCast => "invalid_cast",
+        }
+    }
+}
+
+impl fmt::Display for RejectCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A record that was not loaded, placed within its block; the run adds where the block lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Records of the block in front of this one.
+    pub record: u32,
+    /// Where its bytes lie in the block, without the line end.
+    pub span: Span,
+    /// What is wrong, in a word.
+    pub code: RejectCode,
+    /// The column at fault; empty when it is the record as a whole.
+    pub column: String,
+    /// The value at fault, at most `Reject::MAX_VALUE_BYTES` of it; empty when there is none.
+    pub value: Vec<u8>,
+    /// What is wrong, in a sentence.
+    pub reason: String,
+}
+
+impl Reject {
+    /// How much of an offending value is kept.
+    pub const MAX_VALUE_BYTES: usize = 1024;
+}

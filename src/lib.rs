@@ -1,0 +1,8 @@
+//! feedmill.
+
+pub mod aggregate;
+pub mod chunk;
+pub mod csv;
+pub mod error;
+pub mod expr;
+pub mod plan;

@@ -1,0 +1,171 @@
+//! What a pipeline file means, decided once: feeds, lookups and tables with every name resolved and every expression
+//! bound. Reads the pipeline file and the lookups; opens no feed and no database.
+
+use std::path::PathBuf;
+
+use crate::aggregate::Aggregate;
+use crate::chunk::{DataType, Field};
+use crate::csv::Dialect;
+use crate::expr::{Lookup, NodeId, Program};
+
+/// A pipeline, ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The lookups, loaded. `Op::Lookup` numbers point here.
+    pub lookups: Vec<LookupPlan>,
+    /// The streamed inputs.
+    pub feeds: Vec<FeedPlan>,
+    /// The tables to publish, in an order in which a table comes behind the tables that it is made FROM.
+    pub tables: Vec<TablePlan>,
+    /// The limits on rejected records.
+    pub limits: Limits,
+}
+
+/// When to stop and publish nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Stop past this many rejected records.
+    pub max_errors: Option<u64>,
+    /// Stop past this share of rejected records, from 0 to 1, over the records read at the end of a feed.
+    pub max_error_rate: Option<f64>,
+}
+
+/// A lookup: a small table in memory, joined by its primary key.
+#[derive(Debug)]
+pub struct LookupPlan {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// The file that it came from.
+    pub path: PathBuf,
+    /// Its rows.
+    pub data: Lookup,
+}
+
+/// A streamed input and everything that is computed from it in one pass.
+#[derive(Debug)]
+pub struct FeedPlan {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// The files, as written: relative paths resolved, globs not yet expanded; `-` is stdin.
+    pub files: Vec<String>,
+    /// How its bytes become records and fields.
+    pub dialect: Dialect,
+    /// The label of the character encoding (WHATWG), when it is not UTF-8.
+    pub encoding: Option<String>,
+    /// All declared columns, in the order of the pipeline file. `Op::Input(i)` of `program` is column i.
+    pub columns: Vec<FeedColumn>,
+    /// Everything that is computed for a row: constraints, derived columns, counters and the parts of tables.
+    pub program: Program,
+    /// Names of derived columns and their nodes, in order.
+    pub derived: Vec<(String, NodeId)>,
+    /// CHECK constraints: a row for which one is false is rejected (NULL passes).
+    pub checks: Vec<Check>,
+    /// Data-quality counters: rows for which the predicate is true, among rows that are not rejected.
+    pub counters: Vec<(String, NodeId)>,
+    /// The tables that are made FROM this feed.
+    pub outputs: Vec<FeedOutput>,
+}
+
+/// A declared column of a feed.
+#[derive(Debug, Clone)]
+pub struct FeedColumn {
+    /// Its name, as in the header of the files.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether a NULL rejects the record.
+    pub not_null: bool,
+    /// Whether an invalid value becomes NULL and is counted, instead of a reject.
+    pub nullify: bool,
+    /// Whether anything reads it. Columns that nothing reads are not decoded, and not validated.
+    pub used: bool,
+}
+
+/// A CHECK constraint.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// The column that it was declared on; empty for a constraint of the table.
+    pub column: String,
+    /// The predicate.
+    pub predicate: NodeId,
+    /// The predicate as written, for the reason of a reject.
+    pub text: String,
+}
+
+/// What a feed contributes to one table.
+#[derive(Debug)]
+pub struct FeedOutput {
+    /// The table, by its place in `Plan::tables`.
+    pub table: usize,
+    /// WHERE: rows for which it is not true are left out.
+    pub filter: Option<NodeId>,
+    /// What leaves the engine for each row or group.
+    pub kind: OutputKind,
+}
+
+/// Rows as they come, or groups.
+#[derive(Debug)]
+pub enum OutputKind {
+    /// A SELECT without aggregates: a row for each row.
+    Rows {
+        /// The values of `TablePlan::staging`, in order.
+        columns: Vec<NodeId>,
+    },
+    /// A SELECT with aggregates: a row for each group.
+    Groups {
+        /// The group keys.
+        keys: Vec<NodeId>,
+        /// The aggregates and their arguments (`None` for count(*)).
+        aggregates: Vec<(Aggregate, Option<NodeId>)>,
+        /// What is computed from the keys of a group: `Op::Input(i)` is key i.
+        program: Program,
+        /// The values of `TablePlan::staging`, in order.
+        columns: Vec<GroupColumn>,
+    },
+}
+
+/// Where a column of a group's row comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupColumn {
+    /// A node of the group program, computed from the keys.
+    Key(NodeId),
+    /// An aggregate, by its place.
+    Aggregate(usize),
+}
+
+/// A table to publish.
+#[derive(Debug)]
+pub struct TablePlan {
+    /// Its name.
+    pub name: String,
+    /// Its columns; a type of `None` leaves the values as SQLite computes them.
+    pub columns: Vec<OutputColumn>,
+    /// The columns of its PRIMARY KEY; empty without one.
+    pub primary_key: Vec<String>,
+    /// Where its rows come from.
+    pub origin: Origin,
+}
+
+/// A column of a published table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type, where it is known.
+    pub data_type: Option<DataType>,
+}
+
+/// Where the rows of a table come from.
+#[derive(Debug)]
+pub enum Origin {
+    /// A feed.
+    Feed {
+        /// The columns that the engine hands over for each row or group.
+        staging: Vec<Field>,
+        /// `None`: the handed-over columns are the table's columns. Otherwise the SELECT that SQLite runs over them
+        /// to make the table; it reads them FROM the table `Plan::staging_name`.
+        finish: Option<String>,
+    },
+    /// Other tables: the SELECT that SQLite runs as it stands (with parameters put in).
+    Sql(String),
+}
