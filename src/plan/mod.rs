@@ -1,6 +1,8 @@
 //! What a pipeline file means, decided once: feeds, lookups and tables with every name resolved and every expression
 //! bound. Reads the pipeline file and the lookups; opens no feed and no database.
 
+pub mod spec;
+
 use std::path::PathBuf;
 
 use crate::aggregate::Aggregate;

@@ -1,0 +1,176 @@
+//! The pipeline file as TOML has it: the only place that knows serde and toml. What its strings mean is not known here.
+
+use std::ops::Range;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::error::did_you_mean;
+use crate::expr::sql::SourceFile;
+
+pub use toml::Spanned;
+
+/// A pipeline file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Values for `$name` in SQL.
+    #[serde(default)]
+    pub params: IndexMap<String, Spanned<toml::Value>>,
+    /// Streamed inputs.
+    #[serde(default)]
+    pub feed: IndexMap<Spanned<String>, FeedSpec>,
+    /// Small tables, joined by primary key.
+    #[serde(default)]
+    pub lookup: IndexMap<Spanned<String>, LookupSpec>,
+    /// Tables to publish.
+    #[serde(default)]
+    pub table: IndexMap<Spanned<String>, TableSpec>,
+    /// Queries over the published tables, shown at the end of a run.
+    #[serde(default)]
+    pub report: Vec<ReportSpec>,
+    /// When to stop and publish nothing.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+}
+
+/// `[feed.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedSpec {
+    /// Paths, globs or `-`.
+    #[serde(default)]
+    pub files: Vec<Spanned<String>>,
+    /// Column declarations in SQL.
+    pub columns: Spanned<String>,
+    /// Columns whose invalid values become NULL.
+    #[serde(default)]
+    pub nullify: Vec<Spanned<String>>,
+    /// Row expressions, in order.
+    #[serde(default)]
+    pub derive: IndexMap<Spanned<String>, Spanned<String>>,
+    /// Predicates whose rows are counted.
+    #[serde(default)]
+    pub count: IndexMap<Spanned<String>, Spanned<String>>,
+    /// Between fields: one ASCII character.
+    pub delimiter: Option<Spanned<String>>,
+    /// Around fields: one ASCII character, or empty for none.
+    pub quote: Option<Spanned<String>>,
+    /// Whether the first record names the columns.
+    pub header: Option<bool>,
+    /// The character encoding, by its WHATWG label.
+    pub encoding: Option<Spanned<String>>,
+    /// The texts that mean NULL.
+    pub null: Option<Vec<String>>,
+    /// The longest record, in bytes.
+    pub max_record_bytes: Option<Spanned<usize>>,
+}
+
+/// `[lookup.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookupSpec {
+    /// The path of its CSV file.
+    pub file: Spanned<String>,
+    /// Column declarations in SQL; one is the PRIMARY KEY.
+    pub columns: Spanned<String>,
+}
+
+/// `[table.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSpec {
+    /// The columns of its PRIMARY KEY.
+    #[serde(default)]
+    pub primary_key: Vec<Spanned<String>>,
+    /// The SELECT that makes it.
+    pub sql: Spanned<String>,
+}
+
+/// `[[report]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportSpec {
+    /// Its heading.
+    pub title: String,
+    /// The SELECT that makes it, run by SQLite over the published tables.
+    pub sql: Spanned<String>,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsSpec {
+    /// Stop past this many rejected records.
+    pub max_errors: Option<u64>,
+    /// Stop past this share of rejected records.
+    pub max_error_rate: Option<Spanned<f64>>,
+}
+
+impl Spec {
+    /// Reads a pipeline file.
+    ///
+    /// # Errors
+    /// What is wrong with it as TOML, or which key it does not have, underlined.
+    pub fn parse(file: &SourceFile) -> Result<Spec> {
+        parse(file)
+    }
+}
+
+fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T> {
+    toml::from_str(&file.text).map_err(|error| {
+        let span = error.span().map_or(0..0, |span| clamp(span, &file.text));
+        describe(file, span, error.message())
+    })
+}
+
+/// Says what a TOML error means: serde lists the known keys in backticks behind the unknown one.
+fn describe(file: &SourceFile, span: Range<usize>, message: &str) -> Error {
+    let Some(rest) = message.strip_prefix("unknown field ") else {
+        return file.error(span, message.to_owned());
+    };
+    let mut names = rest.split('`').skip(1).step_by(2);
+    let unknown = names.next().unwrap_or_default();
+    let known: Vec<&str> = names.collect();
+    let error = file.error(span, format!("there is no key `{unknown}` here"));
+    match did_you_mean(unknown, known.iter().copied()) {
+        Some(help) => error.help(help),
+        None => error.help(format!("the keys are {}", known.join(", "))),
+    }
+}
+
+fn clamp(span: Range<usize>, text: &str) -> Range<usize> {
+    span.start.min(text.len())..span.end.min(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Spec> {
+        Spec::parse(&SourceFile { name: "p.toml".into(), text: text.into() })
+    }
+
+    #[test]
+    fn unknown_keys_come_with_the_nearest_known_one() {
+        let error = parse_text("[feed.a]\nfilez = []\ncolumns = \"\"").unwrap_err();
+        let excerpt = error.excerpt().unwrap();
+        assert_eq!(&excerpt.text[excerpt.span.clone()], "filez");
+        assert_eq!(error.help_text(), Some("did you mean `files`?"));
+    }
+
+    #[test]
+    fn order_and_spans_are_those_of_the_file() {
+        let text = "[feed.a]\ncolumns = \"x TEXT\"\n[feed.a.derive]\nzz = \"1\"\naa = \"2\"\n";
+        let spec = parse_text(text).unwrap();
+        let derive = &spec.feed[0].derive;
+        let names: Vec<&str> = derive.keys().map(|name| name.get_ref().as_str()).collect();
+        assert_eq!(names, ["zz", "aa"]);
+        let (name, sql) = derive.get_index(1).unwrap();
+        assert_eq!(&text[name.span()], "aa");
+        assert_eq!(&text[sql.span()], "\"2\"");
+    }
+}
