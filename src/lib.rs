@@ -5,4 +5,5 @@ pub mod chunk;
 pub mod csv;
 pub mod error;
 pub mod expr;
+pub mod generate;
 pub mod plan;

@@ -103,8 +103,7 @@ impl SqlText {
     pub fn parse_columns(&self) -> Result<(Vec<ColumnDef>, Vec<TableConstraint>)> {
         let declarations = self.sql.trim_end().trim_end_matches(',');
         let statement = format!("{COLUMNS_PREFIX}{declarations}\n)");
-        let statements = Parser::parse_sql(&GenericDialect {}, &statement)
-            .map_err(|error| self.parse_error(&error))?;
+        let statements = Parser::parse_sql(&GenericDialect {}, &statement).map_err(|error| self.parse_error(&error))?;
         match <[Statement; 1]>::try_from(statements) {
             Ok([Statement::CreateTable(CreateTable { columns, constraints, .. })]) => Ok((columns, constraints)),
             _ => Err(self.file.error(self.literal.clone(), "expected column declarations")),
@@ -154,8 +153,7 @@ impl SqlText {
         match message.rsplit_once(" at Line: ") {
             Some((what, place)) => {
                 let mut numbers = place.split(", Column: ").map(|number| number.trim().parse().unwrap_or(0));
-                let location =
-                    Location { line: numbers.next().unwrap_or(0), column: numbers.next().unwrap_or(0) };
+                let location = Location { line: numbers.next().unwrap_or(0), column: numbers.next().unwrap_or(0) };
                 let span = self.locate(Span::new(location, location));
                 self.file.error(span, format!("this is not valid SQL: {what}"))
             }

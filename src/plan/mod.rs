@@ -1,26 +1,61 @@
 //! What a pipeline file means, decided once: feeds, lookups and tables with every name resolved and every expression
 //! bound. Reads the pipeline file and the lookups; opens no feed and no database.
 
-pub mod spec;
+mod feed;
+mod load;
+mod lookup;
+mod select;
+mod spec;
+mod staging;
+mod tables;
 
 use std::path::PathBuf;
 
 use crate::aggregate::Aggregate;
 use crate::chunk::{DataType, Field};
 use crate::csv::Dialect;
+use crate::error::Error;
+use crate::expr::bind::Parameters;
+use crate::expr::sql::SqlText;
 use crate::expr::{Lookup, NodeId, Program};
+
+pub use load::Settings;
+
+/// The name under which SQLite finds the rows that the engine hands over for a table.
+pub const STAGING_TABLE: &str = "_feedmill_staging";
 
 /// A pipeline, ready to run.
 #[derive(Debug)]
 pub struct Plan {
+    /// The pipeline file, for messages.
+    pub path: PathBuf,
+    /// What `$names` stand for.
+    pub parameters: Parameters,
     /// The lookups, loaded. `Op::Lookup` numbers point here.
     pub lookups: Vec<LookupPlan>,
     /// The streamed inputs.
     pub feeds: Vec<FeedPlan>,
     /// The tables to publish, in an order in which a table comes behind the tables that it is made FROM.
     pub tables: Vec<TablePlan>,
+    /// Lookups that tables FROM tables read, by their place in `lookups`: SQLite needs them as tables, too.
+    pub sql_lookups: Vec<usize>,
+    /// Queries to show at the end of a run.
+    pub reports: Vec<ReportPlan>,
     /// The limits on rejected records.
     pub limits: Limits,
+    /// What is allowed but may surprise.
+    pub warnings: Vec<Error>,
+}
+
+/// A query over the published tables.
+#[derive(Debug)]
+pub struct ReportPlan {
+    /// Its heading.
+    pub title: String,
+    /// The SELECT, for SQLite.
+    pub sql: String,
+    /// The SELECT as it stands in the pipeline file, for messages.
+    pub text: SqlText,
 }
 
 /// When to stop and publish nothing.
@@ -54,6 +89,8 @@ pub struct FeedPlan {
     pub dialect: Dialect,
     /// The label of the character encoding (WHATWG), when it is not UTF-8.
     pub encoding: Option<String>,
+    /// The texts that mean NULL, quoted or not.
+    pub nulls: Vec<String>,
     /// All declared columns, in the order of the pipeline file. `Op::Input(i)` of `program` is column i.
     pub columns: Vec<FeedColumn>,
     /// Everything that is computed for a row: constraints, derived columns, counters and the parts of tables.
@@ -79,7 +116,8 @@ pub struct FeedColumn {
     pub not_null: bool,
     /// Whether an invalid value becomes NULL and is counted, instead of a reject.
     pub nullify: bool,
-    /// Whether anything reads it. Columns that nothing reads are not decoded, and not validated.
+    /// Whether it has to be decoded: something reads it, or its type or NOT NULL can reject a record. Which records
+    /// are good follows from the declarations alone, not from what the tables happen to use.
     pub used: bool,
 }
 
@@ -140,8 +178,6 @@ pub enum GroupColumn {
 pub struct TablePlan {
     /// Its name.
     pub name: String,
-    /// Its columns; a type of `None` leaves the values as SQLite computes them.
-    pub columns: Vec<OutputColumn>,
     /// The columns of its PRIMARY KEY; empty without one.
     pub primary_key: Vec<String>,
     /// Where its rows come from.
@@ -153,7 +189,7 @@ pub struct TablePlan {
 pub struct OutputColumn {
     /// Its name.
     pub name: String,
-    /// Its type, where it is known.
+    /// Its type, where it is known; values of other columns are as SQLite computes them.
     pub data_type: Option<DataType>,
 }
 
@@ -162,12 +198,19 @@ pub struct OutputColumn {
 pub enum Origin {
     /// A feed.
     Feed {
+        /// The columns of the table.
+        columns: Vec<OutputColumn>,
         /// The columns that the engine hands over for each row or group.
         staging: Vec<Field>,
         /// `None`: the handed-over columns are the table's columns. Otherwise the SELECT that SQLite runs over them
-        /// to make the table; it reads them FROM the table `Plan::staging_name`.
+        /// to make the table; it reads them FROM `STAGING_TABLE`.
         finish: Option<String>,
     },
-    /// Other tables: the SELECT that SQLite runs as it stands (with parameters put in).
-    Sql(String),
+    /// Other tables: the SELECT that SQLite runs.
+    Sql {
+        /// The SELECT, with the parameters put in.
+        sql: String,
+        /// The SELECT as it stands in the pipeline file, for messages.
+        text: SqlText,
+    },
 }

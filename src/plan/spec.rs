@@ -11,103 +11,103 @@ use crate::error::Result;
 use crate::error::did_you_mean;
 use crate::expr::sql::SourceFile;
 
-pub use toml::Spanned;
+pub(super) use toml::Spanned;
 
 /// A pipeline file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Spec {
+pub(super) struct Spec {
     /// Values for `$name` in SQL.
     #[serde(default)]
-    pub params: IndexMap<String, Spanned<toml::Value>>,
+    pub(super) params: IndexMap<String, Spanned<toml::Value>>,
     /// Streamed inputs.
     #[serde(default)]
-    pub feed: IndexMap<Spanned<String>, FeedSpec>,
+    pub(super) feed: IndexMap<Spanned<String>, FeedSpec>,
     /// Small tables, joined by primary key.
     #[serde(default)]
-    pub lookup: IndexMap<Spanned<String>, LookupSpec>,
+    pub(super) lookup: IndexMap<Spanned<String>, LookupSpec>,
     /// Tables to publish.
     #[serde(default)]
-    pub table: IndexMap<Spanned<String>, TableSpec>,
+    pub(super) table: IndexMap<Spanned<String>, TableSpec>,
     /// Queries over the published tables, shown at the end of a run.
     #[serde(default)]
-    pub report: Vec<ReportSpec>,
+    pub(super) report: Vec<ReportSpec>,
     /// When to stop and publish nothing.
     #[serde(default)]
-    pub limits: LimitsSpec,
+    pub(super) limits: LimitsSpec,
 }
 
 /// `[feed.NAME]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FeedSpec {
+pub(super) struct FeedSpec {
     /// Paths, globs or `-`.
     #[serde(default)]
-    pub files: Vec<Spanned<String>>,
+    pub(super) files: Vec<Spanned<String>>,
     /// Column declarations in SQL.
-    pub columns: Spanned<String>,
+    pub(super) columns: Spanned<String>,
     /// Columns whose invalid values become NULL.
     #[serde(default)]
-    pub nullify: Vec<Spanned<String>>,
+    pub(super) nullify: Vec<Spanned<String>>,
     /// Row expressions, in order.
     #[serde(default)]
-    pub derive: IndexMap<Spanned<String>, Spanned<String>>,
+    pub(super) derive: IndexMap<Spanned<String>, Spanned<String>>,
     /// Predicates whose rows are counted.
     #[serde(default)]
-    pub count: IndexMap<Spanned<String>, Spanned<String>>,
+    pub(super) count: IndexMap<Spanned<String>, Spanned<String>>,
     /// Between fields: one ASCII character.
-    pub delimiter: Option<Spanned<String>>,
+    pub(super) delimiter: Option<Spanned<String>>,
     /// Around fields: one ASCII character, or empty for none.
-    pub quote: Option<Spanned<String>>,
+    pub(super) quote: Option<Spanned<String>>,
     /// Whether the first record names the columns.
-    pub header: Option<bool>,
+    pub(super) header: Option<bool>,
     /// The character encoding, by its WHATWG label.
-    pub encoding: Option<Spanned<String>>,
+    pub(super) encoding: Option<Spanned<String>>,
     /// The texts that mean NULL.
-    pub null: Option<Vec<String>>,
+    pub(super) null: Option<Vec<String>>,
     /// The longest record, in bytes.
-    pub max_record_bytes: Option<Spanned<usize>>,
+    pub(super) max_record_bytes: Option<Spanned<usize>>,
 }
 
 /// `[lookup.NAME]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LookupSpec {
+pub(super) struct LookupSpec {
     /// The path of its CSV file.
-    pub file: Spanned<String>,
+    pub(super) file: Spanned<String>,
     /// Column declarations in SQL; one is the PRIMARY KEY.
-    pub columns: Spanned<String>,
+    pub(super) columns: Spanned<String>,
 }
 
 /// `[table.NAME]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TableSpec {
+pub(super) struct TableSpec {
     /// The columns of its PRIMARY KEY.
     #[serde(default)]
-    pub primary_key: Vec<Spanned<String>>,
+    pub(super) primary_key: Vec<Spanned<String>>,
     /// The SELECT that makes it.
-    pub sql: Spanned<String>,
+    pub(super) sql: Spanned<String>,
 }
 
 /// `[[report]]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ReportSpec {
+pub(super) struct ReportSpec {
     /// Its heading.
-    pub title: String,
+    pub(super) title: String,
     /// The SELECT that makes it, run by SQLite over the published tables.
-    pub sql: Spanned<String>,
+    pub(super) sql: Spanned<String>,
 }
 
 /// `[limits]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LimitsSpec {
+pub(super) struct LimitsSpec {
     /// Stop past this many rejected records.
-    pub max_errors: Option<u64>,
+    pub(super) max_errors: Option<u64>,
     /// Stop past this share of rejected records.
-    pub max_error_rate: Option<Spanned<f64>>,
+    pub(super) max_error_rate: Option<Spanned<f64>>,
 }
 
 impl Spec {
@@ -115,7 +115,7 @@ impl Spec {
     ///
     /// # Errors
     /// What is wrong with it as TOML, or which key it does not have, underlined.
-    pub fn parse(file: &SourceFile) -> Result<Spec> {
+    pub(super) fn parse(file: &SourceFile) -> Result<Spec> {
         parse(file)
     }
 }

@@ -16,9 +16,34 @@ use crate::expr::program::{DatePart, Function, NodeId, TrimSide};
 
 /// The scalar functions, by the names that DuckDB and PostgreSQL have for them.
 const NAMES: &[&str] = &[
-    "abs", "ceil", "ceiling", "coalesce", "concat", "date_part", "date_trunc", "extract", "floor", "greatest", "least",
-    "length", "lower", "ltrim", "nullif", "regexp_extract", "regexp_matches", "regexp_replace", "replace", "round",
-    "rtrim", "starts_with", "strftime", "strpos", "substr", "substring", "trim", "upper",
+    "abs",
+    "ceil",
+    "ceiling",
+    "coalesce",
+    "concat",
+    "date_part",
+    "date_trunc",
+    "extract",
+    "floor",
+    "greatest",
+    "least",
+    "length",
+    "lower",
+    "ltrim",
+    "nullif",
+    "regexp_extract",
+    "regexp_matches",
+    "regexp_replace",
+    "replace",
+    "round",
+    "rtrim",
+    "starts_with",
+    "strftime",
+    "strpos",
+    "substr",
+    "substring",
+    "trim",
+    "upper",
 ];
 
 /// Names of other systems, and what to write instead.
@@ -41,9 +66,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("regexp_like", "regexp_matches(text, pattern)"),
 ];
 
-const AGGREGATES: &[&str] = &[
-    "count", "sum", "min", "max", "avg", "stddev_samp", "stddev_pop", "stddev", "median", "median_gap", "stddev_gap",
-];
+const AGGREGATES: &[&str] =
+    &["count", "sum", "min", "max", "avg", "stddev_samp", "stddev_pop", "stddev", "median", "median_gap", "stddev_gap"];
 
 /// Whether a function of that name is an aggregate.
 pub fn is_aggregate(name: &str) -> bool {
@@ -103,9 +127,9 @@ impl Binder<'_> {
                 let part = self.text_literal(part)?;
                 self.extract(whole, &part, operand)
             }
-            (name, _) if NAMES.contains(&name) => Err(self
-                .text
-                .error(whole.span(), format!("{name}() does not take {} arguments", arguments.len()))),
+            (name, _) if NAMES.contains(&name) => {
+                Err(self.text.error(whole.span(), format!("{name}() does not take {} arguments", arguments.len())))
+            }
             (name, _) => Err(self.unknown_function(whole, name)),
         }
     }
@@ -240,7 +264,8 @@ impl Binder<'_> {
         let flags = flags.map(|flags| self.text_literal(flags)).transpose()?.unwrap_or_default();
         let pattern = self.pattern(pattern, &flags.replace('g', ""))?;
         let replacement = regex_replacement(&self.text_literal(replacement)?);
-        let function = Function::RegexpReplace { pattern, replacement: replacement.into_bytes().into(), all: flags.contains('g') };
+        let function =
+            Function::RegexpReplace { pattern, replacement: replacement.into_bytes().into(), all: flags.contains('g') };
         self.of_text(function, &[text], DataType::Text)
     }
 
@@ -252,7 +277,11 @@ impl Binder<'_> {
                 'i' => builder.case_insensitive(true),
                 's' => builder.dot_matches_new_line(true),
                 'm' => builder.multi_line(true),
-                _ => return Err(self.text.error(pattern.span(), format!("there is no regular expression flag `{flag}`"))),
+                _ => {
+                    return Err(self
+                        .text
+                        .error(pattern.span(), format!("there is no regular expression flag `{flag}`")));
+                }
             };
         }
         builder.build().map_err(|error| self.text.error(pattern.span(), format!("not a regular expression: {error}")))

@@ -43,8 +43,7 @@ impl Binder<'_> {
 
     /// DATE '2025-10-01' and the like.
     pub(super) fn typed_string(&mut self, typed: &TypedString) -> Result<NodeId> {
-        let data_type =
-            data_type_of(&typed.data_type).map_err(|message| self.text.error(typed.value.span, message))?;
+        let data_type = data_type_of(&typed.data_type).map_err(|message| self.text.error(typed.value.span, message))?;
         match &typed.value.value {
             Value::SingleQuotedString(text) => self.text_as(text.as_bytes(), data_type, &typed.value),
             other => Err(self.text.error(typed.value.span, format!("the literal {other} is not supported"))),
@@ -88,8 +87,8 @@ impl Binder<'_> {
         }
     }
 
-    /// A node that has the value of `node` in another type; widening only, or a literal.
-    pub(super) fn coerce(&mut self, node: NodeId, to: DataType) -> NodeId {
+    /// A node that has the value of `node` in another type: a literal where it is one and the type is wider, else a cast.
+    pub fn coerce(&mut self, node: NodeId, to: DataType) -> NodeId {
         let from = self.program.data_type(node);
         if from == to {
             return node;
@@ -103,10 +102,8 @@ impl Binder<'_> {
 
     /// Turns text literals beside values of another type into that type.
     pub(super) fn adapt_text_literals(&mut self, exprs: &[&Expr], mut nodes: Vec<NodeId>) -> Result<Vec<NodeId>> {
-        let other = nodes
-            .iter()
-            .map(|node| self.program.data_type(*node))
-            .find(|data_type| *data_type != DataType::Text);
+        let other =
+            nodes.iter().map(|node| self.program.data_type(*node)).find(|data_type| *data_type != DataType::Text);
         let Some(other) = other.filter(|other| matches!(other, DataType::Date | DataType::Timestamp)) else {
             return Ok(nodes);
         };

@@ -58,9 +58,10 @@ impl Scope {
         self.columns.push(ScopeColumn { relation: relation.to_owned(), name: name.to_owned(), node, hidden: true });
     }
 
-    /// The columns that `*` means: names and nodes, in order.
-    pub fn visible(&self) -> impl Iterator<Item = (&str, NodeId)> {
-        self.columns.iter().filter(|column| !column.hidden).map(|column| (column.name.as_str(), column.node))
+    /// The columns that `*` means, in order: their relations and names.
+    pub fn visible(&self) -> impl Iterator<Item = (&str, &str)> {
+        let visible = self.columns.iter().filter(|column| !column.hidden);
+        visible.map(|column| (column.relation.as_str(), column.name.as_str()))
     }
 
     /// Whether a bare name means a column.
@@ -107,6 +108,8 @@ pub struct Binder<'a> {
     pub parameters: &'a Parameters,
     /// Where the SQL stands, for errors.
     pub text: &'a SqlText,
+    /// Where a word goes on what is allowed but may surprise.
+    pub warnings: &'a mut Vec<Error>,
 }
 
 impl Binder<'_> {
@@ -160,8 +163,11 @@ impl Binder<'_> {
             Expr::Cast { kind, expr: operand, data_type, format: None } => self.cast(expr, kind, operand, data_type),
             Expr::Function(call) => self.function(expr, call),
             Expr::Substring { expr: text, substring_from, substring_for, .. } => {
-                let arguments: Vec<&Expr> =
-                    [Some(text), substring_from.as_ref(), substring_for.as_ref()].into_iter().flatten().map(|e| &**e).collect();
+                let arguments: Vec<&Expr> = [Some(text), substring_from.as_ref(), substring_for.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .map(|e| &**e)
+                    .collect();
                 self.substr(expr, &arguments)
             }
             Expr::Trim { trim_where, trim_what, expr: operand, trim_characters } => {
@@ -332,7 +338,7 @@ impl Binder<'_> {
             }
             B::Plus | B::Minus => self.sum(whole, left, op, right),
             B::Multiply => self.product(whole, left, right),
-            B::Divide => self.quotient(left, right),
+            B::Divide => self.quotient(whole, left, right),
             B::Modulo => {
                 let arguments = vec![self.numeric(left)?, self.numeric(right)?];
                 if arguments.iter().any(|node| self.program.data_type(*node) != DataType::Integer) {
@@ -371,10 +377,9 @@ impl Binder<'_> {
             }
             (x, y, _) => {
                 let function = if minus { Function::Subtract } else { Function::Add };
-                let data_type = self
-                    .unify(a, b)
-                    .filter(|data_type| data_type.is_numeric())
-                    .ok_or_else(|| self.mismatch(whole.span(), if minus { "the difference" } else { "the sum" }, x, y))?;
+                let data_type = self.unify(a, b).filter(|data_type| data_type.is_numeric()).ok_or_else(|| {
+                    self.mismatch(whole.span(), if minus { "the difference" } else { "the sum" }, x, y)
+                })?;
                 let data_type = widest(data_type);
                 let arguments = vec![self.coerce(a, data_type), self.coerce(b, data_type)];
                 Ok(self.program.call(function, arguments, data_type))
@@ -409,9 +414,12 @@ impl Binder<'_> {
         Ok(self.program.call(Function::Multiply, arguments, data_type))
     }
 
-    fn quotient(&mut self, left: &Expr, right: &Expr) -> Result<NodeId> {
+    fn quotient(&mut self, whole: &Expr, left: &Expr, right: &Expr) -> Result<NodeId> {
         let (a, b) = (self.numeric(left)?, self.numeric(right)?);
         let integers = [a, b].iter().all(|node| self.program.data_type(*node) == DataType::Integer);
+        if integers {
+            self.warnings.push(integer_division(self.text, whole));
+        }
         let data_type = if integers { DataType::Integer } else { DataType::Double };
         let arguments = vec![self.coerce(a, data_type), self.coerce(b, data_type)];
         Ok(self.program.call(Function::Divide, arguments, data_type))
@@ -493,6 +501,12 @@ impl Binder<'_> {
     }
 }
 
+/// The warning about a division of whole numbers.
+pub fn integer_division(text: &SqlText, division: &Expr) -> Error {
+    text.error(division.span(), "INTEGER / INTEGER drops the fraction, as in SQLite")
+        .help("CAST(... AS DOUBLE) one side to keep it")
+}
+
 /// The type that holds the values of both, if there is one.
 pub fn unify_types(x: DataType, y: DataType) -> Option<DataType> {
     use DataType::{Boolean, Date, Decimal, Double, Integer, Timestamp};
@@ -545,7 +559,9 @@ pub fn data_type_of(sql: &SqlType) -> std::result::Result<DataType, String> {
                 ExactNumberInfo::None => return Err(format!("`{sql}` needs a precision and scale: DECIMAL(12,2)")),
             };
             match (u8::try_from(precision), u8::try_from(scale)) {
-                (Ok(precision), Ok(scale)) if (1..=DataType::MAX_PRECISION).contains(&precision) && scale <= precision => {
+                (Ok(precision), Ok(scale))
+                    if (1..=DataType::MAX_PRECISION).contains(&precision) && scale <= precision =>
+                {
                     Ok(DataType::Decimal { precision, scale })
                 }
                 _ => Err(format!("`{sql}`: the precision goes from 1 to 18, the scale from 0 to the precision")),

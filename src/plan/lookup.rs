@@ -1,0 +1,98 @@
+//! Lookups: their declarations, and their rows read into memory. A lookup that is wrong anywhere ends the run.
+
+use std::path::{Path, PathBuf};
+
+use crate::chunk::{Cell, ColumnBuilder, DataType, Field, parse};
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::error::did_you_mean;
+use crate::expr::Lookup;
+use crate::expr::sql::{SourceFile, SqlText};
+use crate::plan::LookupPlan;
+use crate::plan::feed::{Declaration, declarations};
+use crate::plan::spec::LookupSpec;
+
+/// Reads a lookup.
+pub(super) fn load(file: &SourceFile, name: &str, spec: &LookupSpec, path: PathBuf) -> Result<LookupPlan> {
+    let text = SqlText::columns(file.clone(), spec.columns.span(), spec.columns.get_ref().clone());
+    let (definitions, constraints) = text.parse_columns()?;
+    if let Some(constraint) = constraints.first() {
+        return Err(text
+            .error_whole(format!("the constraint `{constraint}` is not supported in a lookup"))
+            .help("declare the key behind its column: sku_id TEXT PRIMARY KEY"));
+    }
+    let declarations = declarations(&text, &definitions)?;
+    if let Some(checked) = declarations.iter().position(|declaration| !declaration.checks.is_empty()) {
+        return Err(text.error(definitions[checked].name.span, "a CHECK is not supported in a lookup"));
+    }
+    let mut keys = declarations.iter().enumerate().filter(|(_, declaration)| declaration.primary_key);
+    let key = match (keys.next(), keys.next()) {
+        (Some((key, _)), None) => key,
+        (None, _) => return Err(text.error_whole("a lookup is found by its PRIMARY KEY, and this one has none")),
+        (Some(_), Some((second, _))) => {
+            return Err(text.error(definitions[second].name.span, "a lookup has one PRIMARY KEY column"));
+        }
+    };
+    if declarations[key].column.data_type == DataType::Double {
+        return Err(text.error(definitions[key].name.span, "a DOUBLE is no key: equality of doubles is luck"));
+    }
+    let data = read(name, &declarations, key, &path)?;
+    Ok(LookupPlan { name: name.to_owned(), path, data })
+}
+
+fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path) -> Result<Lookup> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        Error::io(ErrorKind::Input, &format!("read the lookup `{name}` from"), path, cause)
+    };
+    let mut reader = csv::ReaderBuilder::new().from_path(path).map_err(|cause| {
+        failed(&cause).help(format!("--input {name}=PATH says where it is, --dir DIR where relative paths start from"))
+    })?;
+    let header = reader.headers().map_err(|cause| failed(&cause))?.clone();
+    let header: Vec<&str> =
+        header.iter().enumerate().map(|(i, n)| if i == 0 { n.trim_start_matches('\u{feff}') } else { n }).collect();
+    let mut places = Vec::new();
+    for declaration in declarations {
+        let wanted = declaration.column.name.as_str();
+        match header.iter().position(|name| *name == wanted) {
+            Some(place) => places.push(place),
+            None => {
+                let error = failed(&format!("its header lacks the column `{wanted}`"));
+                return Err(match did_you_mean(wanted, header.iter().copied()) {
+                    Some(help) => error.help(help),
+                    None => error.help(format!("the header is: {}", header.join(", "))),
+                });
+            }
+        }
+    }
+    let mut builders: Vec<ColumnBuilder> =
+        declarations.iter().map(|declaration| ColumnBuilder::new(declaration.column.data_type.physical(), 0)).collect();
+    let mut lines = Vec::new();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|cause| failed(&cause))? {
+        let line = record.position().map_or(0, csv::Position::line);
+        lines.push(line);
+        for ((declaration, builder), place) in declarations.iter().zip(&mut builders).zip(&places) {
+            let column = &declaration.column;
+            let text = record.get(*place).unwrap_or_default();
+            if text.is_empty() {
+                if column.not_null {
+                    return Err(failed(&format!("line {line}: `{}` is NULL", column.name)));
+                }
+                builder.push(Cell::Null);
+                continue;
+            }
+            let value = parse::parse(text.as_bytes(), column.data_type).map_err(|code| {
+                let reason = parse::reason(code, column.data_type);
+                failed(&format!("line {line}: `{}`: '{text}' is {reason}", column.name))
+            })?;
+            builder.push(value.as_cell());
+        }
+    }
+    let fields = declarations.iter().map(|d| Field::new(d.column.name.clone(), d.column.data_type)).collect();
+    let columns = builders.into_iter().map(ColumnBuilder::finish).collect();
+    Lookup::new(fields, columns, key).map_err(|row| {
+        let key = &declarations[key].column.name;
+        failed(&format!("line {}: its key `{key}` was there before", lines[row]))
+    })
+}

@@ -1,0 +1,187 @@
+//! Tables: which are made FROM a feed and which FROM other tables, and in which order.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, ObjectName, Query, Spanned, Value, Visit, Visitor};
+use sqlparser::tokenizer::Span;
+
+use crate::chunk::{DataType, Scalar, calendar};
+use crate::error::Result;
+use crate::error::did_you_mean;
+use crate::expr::bind::Parameter;
+use crate::expr::sql::SqlText;
+use crate::plan::load::{Context, find_feed};
+use crate::plan::spec::{Spanned as TomlSpanned, Spec};
+use crate::plan::{FeedPlan, Origin, TablePlan, select};
+
+/// Resolves all tables. Returns them in an order in which each comes behind those that it reads, and the lookups that
+/// SQLite has to know.
+pub(super) fn resolve(
+    context: &mut Context<'_>,
+    spec: &Spec,
+    feeds: &mut [FeedPlan],
+) -> Result<(Vec<TablePlan>, Vec<usize>)> {
+    let names: Vec<&str> = spec.table.keys().map(|name| name.get_ref().as_str()).collect();
+    let mut waiting: Vec<Waiting> = Vec::new();
+    for (name, table) in &spec.table {
+        let text = context.sql(&table.sql);
+        let query = text.parse_query()?;
+        let relations = relations(&query);
+        check_relations(context, feeds, &names, &text, &relations)?;
+        waiting.push(Waiting { name, primary_key: &table.primary_key, text, query, relations });
+    }
+
+    let mut tables: Vec<TablePlan> = Vec::new();
+    let mut sql_lookups = Vec::new();
+    while !waiting.is_empty() {
+        let ready = waiting.iter().position(|candidate| {
+            !candidate
+                .relations
+                .iter()
+                .any(|(relation, _)| waiting.iter().any(|other| other.name.get_ref().eq_ignore_ascii_case(relation)))
+        });
+        let Some(ready) = ready else {
+            let circle: Vec<&str> = waiting.iter().map(|table| table.name.get_ref().as_str()).collect();
+            return Err(waiting[0]
+                .text
+                .error_whole(format!("these tables are made from each other: {}", circle.join(", "))));
+        };
+        let table = waiting.remove(ready);
+        let reads_feed = table.relations.iter().any(|(relation, _)| find_feed(feeds, relation).is_some());
+        let origin = if reads_feed {
+            select::resolve(context, feeds, tables.len(), &table.text, &table.query)?
+        } else {
+            for (relation, _) in &table.relations {
+                let lookup = context.lookups.iter().position(|lookup| lookup.name.eq_ignore_ascii_case(relation));
+                if let Some(lookup) = lookup.filter(|lookup| !sql_lookups.contains(lookup)) {
+                    sql_lookups.push(lookup);
+                }
+            }
+            let sql = put_in_parameters(context, &table.text, &table.query)?;
+            Origin::Sql { sql, text: table.text }
+        };
+        let primary_key = primary_key(context, table.primary_key, &origin)?;
+        tables.push(TablePlan { name: table.name.get_ref().clone(), primary_key, origin });
+    }
+    Ok((tables, sql_lookups))
+}
+
+struct Waiting<'a> {
+    name: &'a TomlSpanned<String>,
+    primary_key: &'a [TomlSpanned<String>],
+    text: SqlText,
+    query: Query,
+    relations: Vec<(String, Span)>,
+}
+
+/// The relations that a query reads, without the names that its own WITH defines.
+fn relations(query: &Query) -> Vec<(String, Span)> {
+    #[derive(Default)]
+    struct Relations {
+        found: Vec<(String, Span)>,
+        defined: Vec<String>,
+    }
+    impl Visitor for Relations {
+        type Break = ();
+
+        fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+            let name = relation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone());
+            self.found.push((name.unwrap_or_else(|| relation.to_string()), relation.span()));
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            if let Some(with) = &query.with {
+                self.defined.extend(with.cte_tables.iter().map(|cte| cte.alias.name.value.clone()));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut relations = Relations::default();
+    let _ = query.visit(&mut relations);
+    let Relations { mut found, defined } = relations;
+    found.retain(|(name, _)| !defined.iter().any(|cte| cte.eq_ignore_ascii_case(name)));
+    found
+}
+
+fn check_relations(
+    context: &Context<'_>,
+    feeds: &mut [FeedPlan],
+    tables: &[&str],
+    text: &SqlText,
+    relations: &[(String, Span)],
+) -> Result<()> {
+    for (relation, span) in relations {
+        let lookups = context.lookups.iter().map(|lookup| lookup.name.as_str());
+        let known: Vec<&str> =
+            feeds.iter().map(|feed| feed.name.as_str()).chain(lookups).chain(tables.iter().copied()).collect();
+        if !known.iter().any(|name| name.eq_ignore_ascii_case(relation)) {
+            let error = text.error(*span, format!("there is no feed, lookup or table `{relation}`"));
+            return Err(match did_you_mean(relation, known.iter().copied()) {
+                Some(help) => error.help(help),
+                None => error.help(format!("there are {}", known.join(", "))),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn primary_key(context: &Context<'_>, names: &[TomlSpanned<String>], origin: &Origin) -> Result<Vec<String>> {
+    if let Origin::Feed { columns, .. } = origin {
+        for name in names {
+            if !columns.iter().any(|column| column.name == *name.get_ref()) {
+                let error = context.file.error(name.span(), format!("the table has no column `{}`", name.get_ref()));
+                let known = columns.iter().map(|column| column.name.as_str());
+                return Err(match did_you_mean(name.get_ref(), known) {
+                    Some(help) => error.help(help),
+                    None => error,
+                });
+            }
+        }
+    }
+    Ok(names.iter().map(|name| name.get_ref().clone()).collect())
+}
+
+/// The text of a query for SQLite, with the values of parameters in the place of their names.
+pub(super) fn put_in_parameters(context: &Context<'_>, text: &SqlText, query: &Query) -> Result<String> {
+    let mut parts = Vec::new();
+    let found: ControlFlow<_> = sqlparser::ast::visit_expressions(query, |expr| {
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &value.value
+        {
+            match context.parameters.get(name.trim_start_matches('$')) {
+                Some(parameter) => parts.push((value.span, sqlite_literal(parameter))),
+                None => return ControlFlow::Break((value.span, name.clone())),
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    match found {
+        ControlFlow::Continue(()) => Ok(text.replace(parts)),
+        ControlFlow::Break((span, name)) => {
+            Err(text.error(span, format!("there is no parameter `{name}` in [params]")))
+        }
+    }
+}
+
+/// A value as SQLite writes it, in the form in which tables hold it: dates as text, booleans as 0 and 1.
+pub(super) fn sqlite_literal(parameter: &Parameter) -> String {
+    let quoted = |text: &[u8]| format!("'{}'", String::from_utf8_lossy(text).replace('\'', "''"));
+    match (&parameter.value, parameter.data_type) {
+        (Scalar::Null, _) => "NULL".to_owned(),
+        (Scalar::Text(text), _) => quoted(text),
+        (Scalar::Bool(value), _) => u8::from(*value).to_string(),
+        (Scalar::Double(value), _) => format!("{value:?}"),
+        (Scalar::Int(days), DataType::Date) => {
+            let mut text = Vec::new();
+            calendar::write_date(&mut text, *days);
+            quoted(&text)
+        }
+        (Scalar::Int(micros), DataType::Timestamp) => {
+            let mut text = Vec::new();
+            calendar::write_timestamp(&mut text, *micros);
+            quoted(&text)
+        }
+        (Scalar::Int(value), _) => value.to_string(),
+    }
+}
