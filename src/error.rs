@@ -28,6 +28,31 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// Where a record lies: what every message about it begins with, and every dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The input, as the user named it.
+    pub input: String,
+    /// The member of the input, where that is an archive.
+    pub member: Option<String>,
+    /// The physical line on which the record starts, from 1, the header counted.
+    pub line: u64,
+    /// The data record, from 1.
+    pub record: u64,
+    /// The offset of its first byte in the (decompressed) input or member.
+    pub byte_offset: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.input)?;
+        if let Some(member) = &self.member {
+            write!(f, "/{member}")?;
+        }
+        write!(f, ":{} (record {}, byte {})", self.line, self.record, self.byte_offset)
+    }
+}
+
 /// A piece of a text with a span of it underlined.
 #[derive(Debug, Clone)]
 pub struct Excerpt {
@@ -60,6 +85,13 @@ impl Error {
     /// An I/O failure on a path, phrased as "cannot VERB PATH: cause".
     pub fn io(kind: ErrorKind, verb: &str, path: &Path, cause: &dyn fmt::Display) -> Self {
         Error::new(kind, format!("cannot {verb} {}: {cause}", path.display()))
+    }
+
+    /// Puts the place in front of the message: "PLACE: message".
+    #[must_use]
+    pub fn within(mut self, place: &dyn fmt::Display) -> Self {
+        self.0.message = format!("{place}: {}", self.0.message);
+        self
     }
 
     /// Adds what the user can do about it.

@@ -2,14 +2,13 @@
 //! Knows no files and no groups.
 
 pub mod bind;
+mod eval;
+mod kernels;
 mod lookup;
 mod program;
 pub mod sql;
 
+pub use eval::{DictionaryLimits, Evaluator, Results, call_scalar};
+pub use kernels::{Fault, check_strftime};
 pub use lookup::Lookup;
 pub use program::{Comparison, DatePart, FaultKind, Function, Node, NodeId, Op, Program, TrimSide};
-
-/// Whether strftime knows every conversion of a format.
-pub fn check_strftime(format: &str) -> bool {
-    !chrono::format::StrftimeItems::new(format).any(|item| item == chrono::format::Item::Error)
-}

@@ -127,6 +127,27 @@ pub enum DatePart {
     Epoch,
 }
 
+impl DatePart {
+    /// The part of that name, in any case.
+    pub fn from_name(name: &str) -> Option<DatePart> {
+        Some(match name.to_lowercase().as_str() {
+            "year" => DatePart::Year,
+            "quarter" => DatePart::Quarter,
+            "month" => DatePart::Month,
+            "week" => DatePart::Week,
+            "day" => DatePart::Day,
+            "dow" | "dayofweek" => DatePart::DayOfWeek,
+            "isodow" => DatePart::IsoDayOfWeek,
+            "doy" | "dayofyear" => DatePart::DayOfYear,
+            "hour" => DatePart::Hour,
+            "minute" => DatePart::Minute,
+            "second" => DatePart::Second,
+            "epoch" => DatePart::Epoch,
+            _ => return None,
+        })
+    }
+}
+
 /// What a call computes. "Strict" functions give NULL when an argument is NULL. Unless said otherwise a function is
 /// strict and means what SQLite says it means. Where an argument has to be of a certain kind, the binder has seen to it:
 /// numbers that meet are of one type (and decimals of one scale) wherever "same type" is said.
@@ -176,11 +197,13 @@ pub enum Function {
     Greatest,
     /// The least, like `Greatest`.
     Least,
-    /// The argument as the node's type. From DECIMAL to a smaller scale it rounds half away from zero; DOUBLE to INTEGER
-    /// truncates toward zero; TEXT to INTEGER or DOUBLE takes the longest numeric prefix, 0 if there is none (SQLite);
-    /// DATE to TIMESTAMP is midnight; TIMESTAMP to DATE drops the time; anything to TEXT writes it as SQLite would, decimals with all
-    /// digits of their scale. TEXT to DECIMAL, DATE, TIMESTAMP or BOOLEAN reads what a feed column of that type reads;
-    /// what cannot be read or does not fit is a fault (`InvalidCast`, `Overflow`).
+    /// The argument as the node's type. From DECIMAL to a smaller scale it rounds half away from zero, and so does DOUBLE
+    /// to DECIMAL, of the digits that SQLite's round() sees; DOUBLE and DECIMAL to INTEGER truncate toward zero; TEXT to
+    /// INTEGER or DOUBLE takes the longest numeric prefix, 0 if there is none (SQLite); DATE to TIMESTAMP is midnight;
+    /// TIMESTAMP to DATE drops the time; numbers to BOOLEAN say whether they are not 0, and BOOLEAN to a number is 1 or 0;
+    /// anything to TEXT writes it as SQLite would, booleans as 1 or 0, decimals with all digits of their scale, dates and
+    /// timestamps in ISO 8601. TEXT to DECIMAL, DATE, TIMESTAMP or BOOLEAN reads what a feed column of that type reads.
+    /// What cannot be read (`InvalidCast`) or does not fit (`Overflow`, where SQLite takes the nearest number) is a fault.
     Cast,
     /// Like `Cast`, but NULL instead of a fault, and TEXT to INTEGER or DOUBLE must be a number as a whole.
     TryCast,
@@ -192,9 +215,10 @@ pub enum Function {
     Lower,
     /// ASCII letters to upper case; others stay, as in SQLite.
     Upper,
-    /// trim(text, characters): without these characters at the ends.
+    /// trim(text [, characters]): without these characters, or spaces, at the ends.
     Trim(TrimSide),
-    /// replace(text, from, to): every occurrence; text itself if `from` is empty.
+    /// replace(text, from, to): every occurrence; text itself if `from` is empty. A text longer than 16 MiB is a fault,
+    /// here and wherever else texts are made.
     Replace,
     /// substr(text, start [, length]) in characters, with SQLite's rules for zero and negative numbers.
     Substr,

@@ -115,6 +115,14 @@ impl SqlText {
         self.file.error(self.locate(span), message)
     }
 
+    /// An error about a range of bytes of the SQL.
+    pub fn error_at(&self, range: Range<usize>, message: impl Into<String>) -> Error {
+        match self.start {
+            Some(start) => self.file.error(start + range.start..start + range.end, message),
+            None => self.error_whole(message),
+        }
+    }
+
     /// An error about the SQL as a whole.
     pub fn error_whole(&self, message: impl Into<String>) -> Error {
         self.file.error(self.literal.clone(), message)

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::chunk::{DataType, Scalar, parse};
+use crate::chunk::parse;
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::error::did_you_mean;
-use crate::expr::bind::{Parameter, Parameters};
+use crate::expr::bind::Parameters;
 use crate::expr::sql::{SourceFile, SqlText};
 use crate::plan::spec::{Spanned, Spec};
 use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, lookup, tables};
@@ -172,7 +172,8 @@ impl Names {
 fn parameters(file: &SourceFile, spec: &Spec, given: &[(String, String)]) -> Result<Parameters> {
     let mut parameters = Parameters::new();
     for (name, value) in &spec.params {
-        parameters.insert(name.clone(), parameter(file, value)?);
+        let parameter = value.get_ref().to_parameter().map_err(|message| file.error(value.span(), message))?;
+        parameters.insert(name.clone(), parameter);
     }
     for (name, text) in given {
         let Some(parameter) = parameters.get_mut(name) else {
@@ -188,27 +189,6 @@ fn parameters(file: &SourceFile, spec: &Spec, given: &[(String, String)]) -> Res
         })?;
     }
     Ok(parameters)
-}
-
-/// A TOML value as a parameter. Dates and timestamps go through their ISO 8601 text.
-fn parameter(file: &SourceFile, value: &Spanned<toml::Value>) -> Result<Parameter> {
-    let iso = |text: String, data_type: DataType| match parse::parse(text.as_bytes(), data_type) {
-        Ok(value) => Ok(Parameter { value, data_type }),
-        Err(code) => Err(file.error(value.span(), parse::reason(code, data_type))),
-    };
-    match value.get_ref() {
-        toml::Value::String(text) => {
-            Ok(Parameter { value: Scalar::Text(text.as_bytes().into()), data_type: DataType::Text })
-        }
-        toml::Value::Integer(value) => Ok(Parameter { value: Scalar::Int(*value), data_type: DataType::Integer }),
-        toml::Value::Float(value) if value.is_finite() => {
-            Ok(Parameter { value: Scalar::Double(*value + 0.0), data_type: DataType::Double })
-        }
-        toml::Value::Boolean(value) => Ok(Parameter { value: Scalar::Bool(*value), data_type: DataType::Boolean }),
-        toml::Value::Datetime(moment) if moment.time.is_none() => iso(moment.to_string(), DataType::Date),
-        toml::Value::Datetime(moment) => iso(moment.to_string(), DataType::Timestamp),
-        _ => Err(file.error(value.span(), "a parameter is a text, a number, a boolean or a date")),
-    }
 }
 
 fn limits(file: &SourceFile, spec: &Spec) -> Result<Limits> {

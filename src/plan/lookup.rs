@@ -45,7 +45,7 @@ fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path) -> Re
     let failed = |cause: &dyn std::fmt::Display| {
         Error::io(ErrorKind::Input, &format!("read the lookup `{name}` from"), path, cause)
     };
-    let mut reader = csv::ReaderBuilder::new().from_path(path).map_err(|cause| {
+    let mut reader = ::csv::ReaderBuilder::new().from_path(path).map_err(|cause| {
         failed(&cause).help(format!("--input {name}=PATH says where it is, --dir DIR where relative paths start from"))
     })?;
     let header = reader.headers().map_err(|cause| failed(&cause))?.clone();
@@ -68,9 +68,9 @@ fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path) -> Re
     let mut builders: Vec<ColumnBuilder> =
         declarations.iter().map(|declaration| ColumnBuilder::new(declaration.column.data_type.physical(), 0)).collect();
     let mut lines = Vec::new();
-    let mut record = csv::StringRecord::new();
+    let mut record = ::csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|cause| failed(&cause))? {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, ::csv::Position::line);
         lines.push(line);
         for ((declaration, builder), place) in declarations.iter().zip(&mut builders).zip(&places) {
             let column = &declaration.column;

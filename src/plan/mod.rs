@@ -21,8 +21,10 @@ use crate::expr::{Lookup, NodeId, Program};
 
 pub use load::Settings;
 
-/// The name under which SQLite finds the rows that the engine hands over for a table.
-pub const STAGING_TABLE: &str = "_feedmill_staging";
+/// The name under which SQLite finds the rows that the engine hands over for a table, by its place in `Plan::tables`.
+pub fn staging_table(table: usize) -> String {
+    format!("_feedmill_staging_{table}")
+}
 
 /// A pipeline, ready to run.
 #[derive(Debug)]
@@ -203,8 +205,10 @@ pub enum Origin {
         /// The columns that the engine hands over for each row or group.
         staging: Vec<Field>,
         /// `None`: the handed-over columns are the table's columns. Otherwise the SELECT that SQLite runs over them
-        /// to make the table; it reads them FROM `STAGING_TABLE`.
+        /// to make the table; it reads them FROM `staging_table`.
         finish: Option<String>,
+        /// The SELECT as it stands in the pipeline file.
+        text: SqlText,
     },
     /// Other tables: the SELECT that SQLite runs.
     Sql {

@@ -19,7 +19,7 @@ use crate::expr::{Function, NodeId, Op, Program};
 use crate::plan::feed;
 use crate::plan::load::{Context, find_feed};
 use crate::plan::staging::{Staging, is_grouped};
-use crate::plan::{FeedOutput, FeedPlan, Origin, OutputColumn, OutputKind, STAGING_TABLE};
+use crate::plan::{FeedOutput, FeedPlan, Origin, OutputColumn, OutputKind, staging_table};
 
 /// Resolves the SELECT of table number `table` and adds what it asks of its feed to that feed.
 pub(super) fn resolve(
@@ -56,7 +56,7 @@ pub(super) fn resolve(
         filters.push(binder.bind_predicate(filter)?);
     }
     let items = select_items(text, &scope, &alias, select)?;
-    let output = Output { text, query, select, items };
+    let output = Output { text, query, select, items, table };
     let (kind, origin) = output.resolve(&mut binder)?;
     let filter =
         filters.into_iter().reduce(|all, filter| program.call(Function::And, vec![all, filter], DataType::Boolean));
@@ -79,6 +79,7 @@ struct Output<'a> {
     query: &'a Query,
     select: &'a Select,
     items: Vec<Item>,
+    table: usize,
 }
 
 impl Output<'_> {
@@ -128,7 +129,7 @@ impl Output<'_> {
             Some(self.finish(binder, &mut staging, &columns, exprs, &aliases)?)
         };
         let (kind, fields) = staging.finish();
-        Ok((kind, Origin::Feed { columns, staging: fields, finish }))
+        Ok((kind, Origin::Feed { columns, staging: fields, finish, text: self.text.clone() }))
     }
 
     /// The SELECT that SQLite runs over the staging table.
@@ -147,7 +148,7 @@ impl Output<'_> {
                 .zip(columns)
                 .map(|(expr, column)| SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', &column.name) })
                 .collect();
-            select.from = vec![TableWithJoins { relation: staging_table(), joins: Vec::new() }];
+            select.from = vec![TableWithJoins { relation: staging_relation(self.table), joins: Vec::new() }];
             select.selection = match &select.having {
                 Some(having) => Some(staging.rewrite(binder, having, aliases)?),
                 None => None,
@@ -235,9 +236,9 @@ fn is_ordinal(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..)))
 }
 
-fn staging_table() -> TableFactor {
+fn staging_relation(table: usize) -> TableFactor {
     TableFactor::Table {
-        name: ObjectName::from(vec![Ident::new(STAGING_TABLE)]),
+        name: ObjectName::from(vec![Ident::new(staging_table(table))]),
         alias: None,
         args: None,
         with_hints: Vec::new(),

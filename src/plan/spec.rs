@@ -6,9 +6,11 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::chunk::{DataType, Scalar, parse};
 use crate::error::Error;
 use crate::error::Result;
 use crate::error::did_you_mean;
+use crate::expr::bind::Parameter;
 use crate::expr::sql::SourceFile;
 
 pub(super) use toml::Spanned;
@@ -19,7 +21,7 @@ pub(super) use toml::Spanned;
 pub(super) struct Spec {
     /// Values for `$name` in SQL.
     #[serde(default)]
-    pub(super) params: IndexMap<String, Spanned<toml::Value>>,
+    pub(super) params: IndexMap<String, Spanned<ParameterSpec>>,
     /// Streamed inputs.
     #[serde(default)]
     pub(super) feed: IndexMap<Spanned<String>, FeedSpec>,
@@ -35,6 +37,31 @@ pub(super) struct Spec {
     /// When to stop and publish nothing.
     #[serde(default)]
     pub(super) limits: LimitsSpec,
+}
+
+/// The value of a parameter.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct ParameterSpec(toml::Value);
+
+impl ParameterSpec {
+    /// The value as a parameter, typed as TOML types it, or why it cannot be one.
+    pub(super) fn to_parameter(&self) -> std::result::Result<Parameter, String> {
+        let parameter = |value, data_type| Ok(Parameter { value, data_type });
+        let iso = |text: String, data_type: DataType| match parse::parse(text.as_bytes(), data_type) {
+            Ok(value) => Ok(Parameter { value, data_type }),
+            Err(code) => Err(parse::reason(code, data_type)),
+        };
+        match &self.0 {
+            toml::Value::String(text) => parameter(Scalar::Text(text.as_bytes().into()), DataType::Text),
+            toml::Value::Integer(value) => parameter(Scalar::Int(*value), DataType::Integer),
+            toml::Value::Float(value) if value.is_finite() => parameter(Scalar::Double(*value + 0.0), DataType::Double),
+            toml::Value::Boolean(value) => parameter(Scalar::Bool(*value), DataType::Boolean),
+            toml::Value::Datetime(moment) if moment.time.is_none() => iso(moment.to_string(), DataType::Date),
+            toml::Value::Datetime(moment) => iso(moment.to_string(), DataType::Timestamp),
+            _ => Err("a parameter is a text, a number, a boolean or a date".to_owned()),
+        }
+    }
 }
 
 /// `[feed.NAME]`

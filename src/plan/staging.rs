@@ -15,7 +15,6 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::expr::bind::{Binder, data_type_of, integer_division, is_aggregate};
 use crate::expr::{NodeId, Op, Program};
-use crate::plan::tables::sqlite_literal;
 use crate::plan::{GroupColumn, OutputKind};
 
 /// The staged columns of one table.
@@ -164,7 +163,7 @@ impl Staging {
         let data_type = binder.program.data_type(node);
         let source = match &mut self.groups {
             None => Source::Row(node),
-            Some(groups) => match groups.from_keys(binder.program, node) {
+            Some(groups) => match groups.over_keys(binder.program, node) {
                 Some(node) => Source::Group(GroupColumn::Key(node)),
                 None => {
                     return Err(binder
@@ -202,7 +201,7 @@ impl Staging {
 
 impl Groups {
     /// The node of the group program that has the value of a node of the feed's program, if the keys determine it.
-    fn from_keys(&mut self, feed: &Program, node: NodeId) -> Option<NodeId> {
+    fn over_keys(&mut self, feed: &Program, node: NodeId) -> Option<NodeId> {
         let data_type = feed.data_type(node);
         if let Some(place) = self.keys.iter().position(|key| *key == node) {
             return Some(self.program.add(Op::Input(place), data_type));
@@ -211,17 +210,17 @@ impl Groups {
             Op::Input(_) => return None,
             Op::Literal(value) => Op::Literal(value.clone()),
             Op::Lookup { lookup, column, key } => {
-                Op::Lookup { lookup: *lookup, column: *column, key: self.from_keys(feed, *key)? }
+                Op::Lookup { lookup: *lookup, column: *column, key: self.over_keys(feed, *key)? }
             }
             Op::Call(function, arguments) => {
-                let arguments = arguments.iter().map(|argument| self.from_keys(feed, *argument));
+                let arguments = arguments.iter().map(|argument| self.over_keys(feed, *argument));
                 Op::Call(function.clone(), arguments.collect::<Option<_>>()?)
             }
             Op::Case { branches, otherwise } => {
                 let branches = branches
                     .iter()
-                    .map(|(when, then)| Some((self.from_keys(feed, *when)?, self.from_keys(feed, *then)?)));
-                Op::Case { branches: branches.collect::<Option<_>>()?, otherwise: self.from_keys(feed, *otherwise)? }
+                    .map(|(when, then)| Some((self.over_keys(feed, *when)?, self.over_keys(feed, *then)?)));
+                Op::Case { branches: branches.collect::<Option<_>>()?, otherwise: self.over_keys(feed, *otherwise)? }
             }
         };
         Some(self.program.add(op, data_type))
@@ -253,7 +252,7 @@ impl Rewriter<'_, '_> {
         match expr {
             Expr::Value(value) => match &value.value {
                 Value::Placeholder(name) => match self.binder.parameters.get(name.trim_start_matches('$')) {
-                    Some(parameter) => Ok(Some(parsed(&sqlite_literal(parameter)))),
+                    Some(parameter) => Ok(Some(parsed(&parameter.to_sqlite()))),
                     None => self.staging.stage_expr(self.binder, expr).map(Some),
                 },
                 _ => Ok(None),

@@ -5,10 +5,8 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{Expr, ObjectName, Query, Spanned, Value, Visit, Visitor};
 use sqlparser::tokenizer::Span;
 
-use crate::chunk::{DataType, Scalar, calendar};
 use crate::error::Result;
 use crate::error::did_you_mean;
-use crate::expr::bind::Parameter;
 use crate::expr::sql::SqlText;
 use crate::plan::load::{Context, find_feed};
 use crate::plan::spec::{Spanned as TomlSpanned, Spec};
@@ -150,7 +148,7 @@ pub(super) fn put_in_parameters(context: &Context<'_>, text: &SqlText, query: &Q
             && let Value::Placeholder(name) = &value.value
         {
             match context.parameters.get(name.trim_start_matches('$')) {
-                Some(parameter) => parts.push((value.span, sqlite_literal(parameter))),
+                Some(parameter) => parts.push((value.span, parameter.to_sqlite())),
                 None => return ControlFlow::Break((value.span, name.clone())),
             }
         }
@@ -161,27 +159,5 @@ pub(super) fn put_in_parameters(context: &Context<'_>, text: &SqlText, query: &Q
         ControlFlow::Break((span, name)) => {
             Err(text.error(span, format!("there is no parameter `{name}` in [params]")))
         }
-    }
-}
-
-/// A value as SQLite writes it, in the form in which tables hold it: dates as text, booleans as 0 and 1.
-pub(super) fn sqlite_literal(parameter: &Parameter) -> String {
-    let quoted = |text: &[u8]| format!("'{}'", String::from_utf8_lossy(text).replace('\'', "''"));
-    match (&parameter.value, parameter.data_type) {
-        (Scalar::Null, _) => "NULL".to_owned(),
-        (Scalar::Text(text), _) => quoted(text),
-        (Scalar::Bool(value), _) => u8::from(*value).to_string(),
-        (Scalar::Double(value), _) => format!("{value:?}"),
-        (Scalar::Int(days), DataType::Date) => {
-            let mut text = Vec::new();
-            calendar::write_date(&mut text, *days);
-            quoted(&text)
-        }
-        (Scalar::Int(micros), DataType::Timestamp) => {
-            let mut text = Vec::new();
-            calendar::write_timestamp(&mut text, *micros);
-            quoted(&text)
-        }
-        (Scalar::Int(value), _) => value.to_string(),
     }
 }

@@ -302,7 +302,7 @@ impl Binder<'_> {
         let name = self.text_literal(part)?;
         let node = self.moment(operand)?;
         let data_type = self.program.data_type(node);
-        let known = date_part(&name).filter(|part| {
+        let known = DatePart::from_name(&name).filter(|part| {
             use DatePart::{Day, Hour, Minute, Month, Quarter, Second, Week, Year};
             matches!(part, Year | Quarter | Month | Week | Day)
                 || matches!(part, Hour | Minute | Second) && data_type == DataType::Timestamp
@@ -315,7 +315,7 @@ impl Binder<'_> {
 
     pub(super) fn extract(&mut self, whole: &Expr, part: &str, operand: &Expr) -> Result<NodeId> {
         let node = self.moment(operand)?;
-        match date_part(part) {
+        match DatePart::from_name(part) {
             Some(part) => Ok(self.program.call(Function::Extract(part), vec![node], DataType::Integer)),
             None => Err(self.text.error(whole.span(), format!("a date has no part `{part}`"))),
         }
@@ -372,7 +372,7 @@ pub(super) fn plain_arguments(call: &Call) -> Option<Vec<&Expr>> {
 }
 
 /// `\1` to `${1}`, and dollars to themselves: PostgreSQL's and DuckDB's notation to the regex crate's.
-fn regex_replacement(text: &str) -> String {
+pub fn regex_replacement(text: &str) -> String {
     let mut out = String::new();
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
@@ -390,22 +390,4 @@ fn regex_replacement(text: &str) -> String {
         }
     }
     out
-}
-
-fn date_part(name: &str) -> Option<DatePart> {
-    Some(match name.to_lowercase().as_str() {
-        "year" => DatePart::Year,
-        "quarter" => DatePart::Quarter,
-        "month" => DatePart::Month,
-        "week" => DatePart::Week,
-        "day" => DatePart::Day,
-        "dow" | "dayofweek" => DatePart::DayOfWeek,
-        "isodow" => DatePart::IsoDayOfWeek,
-        "doy" | "dayofyear" => DatePart::DayOfYear,
-        "hour" => DatePart::Hour,
-        "minute" => DatePart::Minute,
-        "second" => DatePart::Second,
-        "epoch" => DatePart::Epoch,
-        _ => return None,
-    })
 }

@@ -3,12 +3,34 @@
 use sqlparser::ast::{DateTimeField, Expr, Interval as SqlInterval, Spanned, TypedString, Value, ValueWithSpan};
 
 use crate::chunk::calendar::Interval;
-use crate::chunk::{Cell, DataType, Scalar, decimal, parse};
+use crate::chunk::{Cell, DataType, Scalar, calendar, decimal, parse};
 use crate::error::Result;
 use crate::error::did_you_mean;
-use crate::expr::bind::{Binder, data_type_of};
+use crate::expr::bind::{Binder, Parameter, data_type_of};
 use crate::expr::program::{Function, NodeId};
 use crate::expr::sql::SqlText;
+
+impl Parameter {
+    /// The value as a literal of SQLite, in the form in which tables hold it: dates as text, booleans as 0 and 1.
+    pub fn to_sqlite(&self) -> String {
+        let quoted = |text: &[u8]| format!("'{}'", String::from_utf8_lossy(text).replace('\'', "''"));
+        let written = |write: fn(&mut Vec<u8>, i64), value: i64| {
+            let mut text = Vec::new();
+            write(&mut text, value);
+            quoted(&text)
+        };
+        match (&self.value, self.data_type) {
+            (Scalar::Null, _) => "NULL".to_owned(),
+            (Scalar::Text(text), _) => quoted(text),
+            (Scalar::Bool(value), _) => u8::from(*value).to_string(),
+            (Scalar::Double(value), _) => format!("{value:?}"),
+            (Scalar::Int(days), DataType::Date) => written(calendar::write_date, *days),
+            (Scalar::Int(micros), DataType::Timestamp) => written(calendar::write_timestamp, *micros),
+            (Scalar::Int(units), DataType::Decimal { scale, .. }) => decimal::format(i128::from(*units), scale),
+            (Scalar::Int(value), _) => value.to_string(),
+        }
+    }
+}
 
 impl Binder<'_> {
     pub(super) fn literal(&mut self, value: &ValueWithSpan) -> Result<NodeId> {

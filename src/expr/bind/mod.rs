@@ -17,7 +17,7 @@ use crate::error::did_you_mean;
 use crate::expr::program::{Comparison, Function, NodeId, Op, Program};
 use crate::expr::sql::SqlText;
 
-pub use functions::is_aggregate;
+pub use functions::{is_aggregate, regex_replacement};
 pub use literals::interval;
 
 /// A value for a `$name` in SQL.

@@ -1,0 +1,163 @@
+//! Texts as small integers: a dictionary that only grows, and the memory of what an encoder calls the same texts.
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use crate::aggregate::rows;
+use crate::chunk::{ColumnView, Selection};
+
+/// The word of NULL; text number n has the word n + 1.
+pub(super) const NULL_WORD: u32 = 0;
+
+/// An entry of an encoded column that no row has used yet.
+const UNKNOWN: u32 = u32::MAX;
+
+/// Numbers the texts of a column.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TextWords {
+    interner: Interner,
+    /// The word of each entry of an encoded column, as far as rows have used it.
+    remembered: Vec<u32>,
+    generation: Option<u64>,
+}
+
+impl TextWords {
+    /// Calls `visit` with the word of each selected row, in order.
+    pub(super) fn for_each(&mut self, view: &ColumnView<'_>, selection: &Selection, mut visit: impl FnMut(u32)) {
+        let texts = rows::texts(view);
+        let TextWords { interner, remembered, generation: known } = self;
+        match view {
+            ColumnView::Rows(_) => rows::for_each_row(view, selection, |place| {
+                visit(place.map_or(NULL_WORD, |row| interner.word(texts.get(row))));
+            }),
+            ColumnView::Encoded { codes, entries, generation } => {
+                if *known != Some(*generation) {
+                    remembered.clear();
+                    *known = Some(*generation);
+                }
+                remembered.resize(entries.len(), UNKNOWN);
+                selection.for_each(|row| {
+                    let code = codes[row] as usize;
+                    let mut word = remembered[code];
+                    if word == UNKNOWN {
+                        word = if entries.is_valid(code) { interner.word(texts.get(code)) } else { NULL_WORD };
+                        remembered[code] = word;
+                    }
+                    visit(word);
+                });
+            }
+        }
+    }
+
+    /// Forgets the entries of encoded columns, but no text.
+    pub(super) fn forget_encodings(&mut self) {
+        self.remembered = Vec::new();
+        self.generation = None;
+    }
+
+    /// Numbers the texts of `other` too; the result has the word here for each word there.
+    pub(super) fn merge(&mut self, other: &TextWords) -> Vec<u32> {
+        let texts = (0..other.interner.ends.len() as u32).map(|number| other.interner.get(number));
+        std::iter::once(NULL_WORD).chain(texts.map(|text| self.interner.word(text))).collect()
+    }
+
+    /// The text of a word that is not NULL's.
+    pub(super) fn get(&self, word: u32) -> &[u8] {
+        self.interner.get(word - 1)
+    }
+
+    /// All words, NULL's first, then in the order of their texts by bytes.
+    pub(super) fn sorted(&self) -> Vec<u32> {
+        let mut words: Vec<u32> = (0..=self.interner.ends.len() as u32).collect();
+        words[1..].sort_unstable_by(|a, b| self.get(*a).cmp(self.get(*b)));
+        words
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.interner.bytes.capacity()
+            + self.interner.ends.capacity() * size_of::<usize>()
+            + self.interner.table.allocation_size()
+            + self.remembered.capacity() * size_of::<u32>()
+    }
+}
+
+/// Distinct texts, one behind the other, numbered in order of first appearance.
+#[derive(Debug, Clone, Default)]
+struct Interner {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    table: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl Interner {
+    fn word(&mut self, text: &[u8]) -> u32 {
+        let hash = self.hasher.hash_one(text);
+        if let Some(number) = self.table.find(hash, |number| self.get(*number) == text) {
+            return number + 1;
+        }
+        let number = self.ends.len() as u32;
+        assert!(number < UNKNOWN - 1, "more distinct texts than 32 bits can number");
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+        let Interner { bytes, ends, table, hasher } = self;
+        table.insert_unique(hash, number, |number| hasher.hash_one(text_of(bytes, ends, *number)));
+        number + 1
+    }
+
+    fn get(&self, number: u32) -> &[u8] {
+        text_of(&self.bytes, &self.ends, number)
+    }
+}
+
+fn text_of<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
+    let number = number as usize;
+    let start = if number == 0 { 0 } else { ends[number - 1] };
+    &bytes[start..ends[number]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::{Cell, Column, ColumnBuilder, Physical};
+
+    fn column(values: &[Option<&str>]) -> Column {
+        let mut builder = ColumnBuilder::new(Physical::Text, values.len());
+        values.iter().for_each(|value| builder.push(value.map_or(Cell::Null, |text| Cell::Text(text.as_bytes()))));
+        builder.finish()
+    }
+
+    fn words(texts: &mut TextWords, codes: &[u32], entries: &Column, generation: u64) -> Vec<u32> {
+        let mut out = Vec::new();
+        let view = ColumnView::Encoded { codes, entries, generation };
+        texts.for_each(&view, &Selection::All(codes.len()), |word| out.push(word));
+        out
+    }
+
+    #[test]
+    fn equal_texts_have_one_word_however_they_come() {
+        let mut texts = TextWords::default();
+        let entries = column(&[Some("b"), None, Some("a"), Some("b"), Some("")]);
+        assert_eq!(words(&mut texts, &[0, 1, 2, 3, 4, 2], &entries, 7), [1, 0, 2, 1, 3, 2]);
+        let mut out = Vec::new();
+        let rows = column(&[Some(""), Some("a"), None, Some("c")]);
+        texts.for_each(&ColumnView::Rows(&rows), &Selection::All(4), |word| out.push(word));
+        assert_eq!(out, [3, 2, 0, 4]);
+        assert_eq!(texts.sorted(), [0, 3, 2, 1, 4]);
+    }
+
+    #[test]
+    fn a_new_generation_gives_codes_a_new_meaning() {
+        let mut texts = TextWords::default();
+        assert_eq!(words(&mut texts, &[0, 1], &column(&[Some("a"), Some("b")]), 1), [1, 2]);
+        assert_eq!(words(&mut texts, &[0, 2], &column(&[Some("a"), Some("b"), Some("c")]), 1), [1, 3]);
+        assert_eq!(words(&mut texts, &[0, 1], &column(&[Some("c"), Some("a")]), 2), [3, 1]);
+    }
+
+    #[test]
+    fn entries_that_no_row_uses_are_not_kept() {
+        let mut texts = TextWords::default();
+        words(&mut texts, &[1], &column(&[Some("unused"), Some("b")]), 1);
+        assert_eq!(texts.sorted(), [0, 1]);
+    }
+}

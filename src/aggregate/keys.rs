@@ -1,0 +1,353 @@
+//! Keys to dense group numbers, and back to key columns in the order of the keys. Knows nothing of what is aggregated.
+//!
+//! A key tuple is a fixed number of 32-bit words, made so that the words compare as the keys do, NULL first. Text is
+//! the one exception: its words are numbers of a dictionary, exchanged for ranks before the groups are sorted.
+
+use std::hash::{BuildHasher, Hasher};
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+
+use crate::aggregate::interner::{NULL_WORD, TextWords};
+use crate::aggregate::{ordered, rows};
+use crate::chunk::calendar;
+use crate::chunk::decimal;
+use crate::chunk::{Cell, Column, ColumnBuilder, ColumnView, DataType, Selection};
+
+/// The keys of all groups, and the way from a key to its group.
+#[derive(Debug, Clone)]
+pub(super) struct GroupKeys {
+    columns: Vec<KeyColumn>,
+    /// Words of a key tuple.
+    stride: usize,
+    /// The key tuples of the groups, one behind the other.
+    words: Vec<u32>,
+    table: HashTable<u32>,
+    /// Seeded at random, so that no input can be made to collide; results do not depend on it.
+    hasher: RandomState,
+    /// The key tuples of the rows at hand, kept for its allocation.
+    row_words: Vec<u32>,
+}
+
+#[derive(Debug, Clone)]
+struct KeyColumn {
+    data_type: DataType,
+    encoding: Encoding,
+}
+
+/// How the values of a key become words.
+#[derive(Debug, Clone)]
+enum Encoding {
+    /// One word: days, shifted so that they count up from 1. A date has four digits of year, so that there is room.
+    Date,
+    /// One word: 0 for NULL, 1 for false, 2 for true.
+    Bool,
+    /// Three words: 1 (0 for NULL), then the upper and lower half of a word of `ordered`.
+    Number,
+    /// One word of a dictionary.
+    Text(TextWords),
+}
+
+impl GroupKeys {
+    pub(super) fn new(types: &[DataType]) -> Self {
+        let columns: Vec<_> = types.iter().copied().map(KeyColumn::new).collect();
+        GroupKeys {
+            stride: columns.iter().map(KeyColumn::width).sum(),
+            columns,
+            words: Vec::new(),
+            table: HashTable::new(),
+            hasher: RandomState::new(),
+            row_words: Vec::new(),
+        }
+    }
+
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.words.len().checked_div(self.stride).unwrap_or(1)
+    }
+
+    /// Puts the group of each selected row into `group_of_row`. New keys become new groups, numbered on.
+    pub(super) fn number(&mut self, keys: &[ColumnView<'_>], selection: &Selection, group_of_row: &mut Vec<u32>) {
+        assert_eq!(keys.len(), self.columns.len(), "a view for each key");
+        let mut row_words = std::mem::take(&mut self.row_words);
+        row_words.clear();
+        row_words.resize(selection.len() * self.stride, 0);
+        let mut offset = 0;
+        for (column, view) in self.columns.iter_mut().zip(keys) {
+            column.encode(view, selection, &mut row_words, offset, self.stride);
+            offset += column.width();
+        }
+        group_of_row.clear();
+        group_of_row.resize(selection.len(), 0);
+        self.find_or_add(&row_words, group_of_row);
+        self.row_words = row_words;
+    }
+
+    /// Takes the groups of `other`; the result has the group here for each group there.
+    pub(super) fn merge(&mut self, other: GroupKeys) -> Vec<u32> {
+        let mut group_of_group = vec![0; other.len()];
+        let mut words = other.words;
+        let mut offset = 0;
+        for (column, from) in self.columns.iter_mut().zip(&other.columns) {
+            if let (Encoding::Text(texts), Encoding::Text(from)) = (&mut column.encoding, &from.encoding) {
+                let word_of_word = texts.merge(from);
+                words
+                    .iter_mut()
+                    .skip(offset)
+                    .step_by(self.stride)
+                    .for_each(|word| *word = word_of_word[*word as usize]);
+            }
+            offset += column.width();
+        }
+        self.find_or_add(&words, &mut group_of_group);
+        group_of_group
+    }
+
+    /// The groups in the order of their keys.
+    pub(super) fn into_sorted(self) -> SortedKeys {
+        let groups = self.len();
+        let GroupKeys { columns, stride, mut words, table, row_words, .. } = self;
+        // Sorting needs memory; what is of no more use makes room for it.
+        drop((table, row_words));
+        let mut offset = 0;
+        let columns = columns
+            .into_iter()
+            .map(|column| {
+                let mut word_of_rank = Vec::new();
+                if let Encoding::Text(texts) = &column.encoding {
+                    word_of_rank = texts.sorted();
+                    let mut rank_of_word = vec![0; word_of_rank.len()];
+                    (0..).zip(&word_of_rank).for_each(|(rank, word)| rank_of_word[*word as usize] = rank);
+                    words.iter_mut().skip(offset).step_by(stride).for_each(|word| *word = rank_of_word[*word as usize]);
+                }
+                offset += column.width();
+                SortedColumn { column, word_of_rank }
+            })
+            .collect();
+        let mut order: Vec<u32> = (0..groups as u32).collect();
+        order.sort_unstable_by_key(|group| &words[*group as usize * stride..][..stride]);
+        SortedKeys { columns, stride, words, order }
+    }
+
+    pub(super) fn forget_encodings(&mut self) {
+        for column in &mut self.columns {
+            if let Encoding::Text(texts) = &mut column.encoding {
+                texts.forget_encodings();
+            }
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let texts: usize = self.columns.iter().map(KeyColumn::memory_bytes).sum();
+        texts + (self.words.capacity() + self.row_words.capacity()) * size_of::<u32>() + self.table.allocation_size()
+    }
+
+    /// The group of each key tuple. Few words are the common case, and worth a loop that knows their number.
+    fn find_or_add(&mut self, tuples: &[u32], groups: &mut [u32]) {
+        match self.stride {
+            0 => {}
+            1 => self.find_or_add_of(1, tuples, groups),
+            2 => self.find_or_add_of(2, tuples, groups),
+            3 => self.find_or_add_of(3, tuples, groups),
+            4 => self.find_or_add_of(4, tuples, groups),
+            stride => self.find_or_add_of(stride, tuples, groups),
+        }
+    }
+
+    /// In two passes, so that the processor has the cache misses of many rows under way at once (1.5 times as fast,
+    /// measured): the first finds the group that is most probably the right one, the second looks at its key.
+    #[inline(always)]
+    fn find_or_add_of(&mut self, stride: usize, tuples: &[u32], groups: &mut [u32]) {
+        let GroupKeys { words, table, hasher, .. } = self;
+        for (tuple, group) in tuples.chunks_exact(stride).zip(&mut *groups) {
+            *group = table.find(hash_of(hasher, tuple), |_| true).copied().unwrap_or(0);
+        }
+        for (tuple, group) in tuples.chunks_exact(stride).zip(groups) {
+            let key = words.get(*group as usize * stride..).and_then(|words| words.get(..stride));
+            if key != Some(tuple) {
+                let hash = hash_of(hasher, tuple);
+                let found = table.find(hash, |group| words[*group as usize * stride..][..stride] == *tuple).copied();
+                *group = found.unwrap_or_else(|| {
+                    let group = u32::try_from(words.len() / stride).expect("more groups than 32 bits can number");
+                    words.extend_from_slice(tuple);
+                    let rehash = |group: &u32| hash_of(hasher, &words[*group as usize * stride..][..stride]);
+                    table.insert_unique(hash, group, rehash);
+                    group
+                });
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn hash_of(hasher: &RandomState, words: &[u32]) -> u64 {
+    let mut state = hasher.build_hasher();
+    for pair in words.chunks(2) {
+        state.write_u64(pair.iter().fold(0, |pair, word| pair << 32 | u64::from(*word)));
+    }
+    state.finish()
+}
+
+impl KeyColumn {
+    fn new(data_type: DataType) -> Self {
+        let encoding = match data_type {
+            DataType::Date => Encoding::Date,
+            DataType::Boolean => Encoding::Bool,
+            DataType::Text => Encoding::Text(TextWords::default()),
+            DataType::Integer | DataType::Decimal { .. } | DataType::Double | DataType::Timestamp => Encoding::Number,
+        };
+        KeyColumn { data_type, encoding }
+    }
+
+    fn width(&self) -> usize {
+        match self.encoding {
+            Encoding::Date | Encoding::Bool | Encoding::Text(_) => 1,
+            Encoding::Number => 3,
+        }
+    }
+
+    /// Writes the words of each selected row to `out`, the first one at `offset`, the next one `stride` words on.
+    fn encode(&mut self, view: &ColumnView<'_>, selection: &Selection, out: &mut [u32], offset: usize, stride: usize) {
+        let mut at = offset;
+        // The word of NULL is zero, which is there already.
+        match &mut self.encoding {
+            Encoding::Date => {
+                let values = rows::ints(view);
+                rows::for_each_row(view, selection, |place| {
+                    if let Some(place) = place {
+                        out[at] = word_of_date(values[place]);
+                    }
+                    at += stride;
+                });
+            }
+            Encoding::Bool => {
+                let values = rows::bools(view);
+                rows::for_each_row(view, selection, |place| {
+                    if let Some(place) = place {
+                        out[at] = 1 + u32::from(values[place]);
+                    }
+                    at += stride;
+                });
+            }
+            Encoding::Text(texts) => texts.for_each(view, selection, |word| {
+                out[at] = word;
+                at += stride;
+            }),
+            Encoding::Number => {
+                let mut write = |word: Option<u64>| {
+                    if let Some(word) = word {
+                        out[at..at + 3].copy_from_slice(&[1, (word >> 32) as u32, word as u32]);
+                    }
+                    at += stride;
+                };
+                if self.data_type == DataType::Double {
+                    let values = rows::doubles(view);
+                    rows::for_each_row(view, selection, |place| {
+                        write(place.map(|at| ordered::from_double(values[at])))
+                    });
+                } else {
+                    let values = rows::ints(view);
+                    rows::for_each_row(view, selection, |place| write(place.map(|at| ordered::from_int(values[at]))));
+                }
+            }
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match &self.encoding {
+            Encoding::Text(texts) => texts.memory_bytes(),
+            Encoding::Date | Encoding::Bool | Encoding::Number => 0,
+        }
+    }
+}
+
+/// The sign bit is flipped, so that the order of words is that of days, and i32::MIN, which is no date, stands for
+/// NULL.
+fn word_of_date(days: i64) -> u32 {
+    debug_assert!(calendar::date_of(days).is_some(), "a date has four digits of year");
+    days as u32 ^ 1 << 31
+}
+
+fn date_of_word(word: u32) -> i64 {
+    i64::from((word ^ 1 << 31) as i32)
+}
+
+/// The keys of all groups, sorted.
+#[derive(Debug)]
+pub(super) struct SortedKeys {
+    columns: Vec<SortedColumn>,
+    stride: usize,
+    words: Vec<u32>,
+    order: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct SortedColumn {
+    column: KeyColumn,
+    /// For text: the dictionary's words, in the order of their texts.
+    word_of_rank: Vec<u32>,
+}
+
+impl SortedKeys {
+    /// The groups, by number, in the order of their keys.
+    pub(super) fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// The key columns of these groups.
+    pub(super) fn columns(&self, groups: &[u32]) -> Vec<Column> {
+        let mut offset = 0;
+        self.columns
+            .iter()
+            .map(|column| {
+                let mut builder = ColumnBuilder::new(column.column.data_type.physical(), groups.len());
+                for group in groups {
+                    builder.push(column.decode(&self.words[*group as usize * self.stride + offset..]));
+                }
+                offset += column.column.width();
+                builder.finish()
+            })
+            .collect()
+    }
+
+    /// The key of a group, for people.
+    pub(super) fn describe(&self, group: u32) -> String {
+        let columns = self.columns(&[group]);
+        let keys: Vec<_> = columns
+            .iter()
+            .zip(&self.columns)
+            .map(|(column, key)| display(column.get(0), key.column.data_type))
+            .collect();
+        format!("({})", keys.join(", "))
+    }
+}
+
+impl SortedColumn {
+    fn decode(&self, words: &[u32]) -> Cell<'_> {
+        if words[0] == NULL_WORD {
+            return Cell::Null;
+        }
+        match &self.column.encoding {
+            Encoding::Date => Cell::Int(date_of_word(words[0])),
+            Encoding::Bool => Cell::Bool(words[0] == 2),
+            Encoding::Number => {
+                ordered::to_cell(u64::from(words[1]) << 32 | u64::from(words[2]), self.column.data_type.physical())
+            }
+            Encoding::Text(texts) => Cell::Text(texts.get(self.word_of_rank[words[0] as usize])),
+        }
+    }
+}
+
+fn display(cell: Cell<'_>, data_type: DataType) -> String {
+    let mut bytes = Vec::new();
+    match (cell, data_type) {
+        (Cell::Null, _) => return "NULL".to_owned(),
+        (Cell::Int(days), DataType::Date) => calendar::write_date(&mut bytes, days),
+        (Cell::Int(micros), DataType::Timestamp) => calendar::write_timestamp(&mut bytes, micros),
+        (Cell::Int(units), _) => return decimal::format(units.into(), data_type.scale()),
+        (Cell::Double(value), _) => return value.to_string(),
+        (Cell::Bool(value), _) => return value.to_string(),
+        (Cell::Text(text), _) => return format!("'{}'", String::from_utf8_lossy(text)),
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,291 @@
+//! What was typed: the command line as clap reads it. Validates single values; resolves nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Very large CSV and zipped-CSV feeds to a clean, aggregated SQLite database: exact numbers, bounded memory.
+#[derive(Debug, Parser)]
+#[command(
+    name = "feedmill",
+    version,
+    about,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(super) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub(super) color: When,
+    /// When to draw a progress bar (auto: only on a terminal)
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub(super) progress: When,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a pipeline: feeds in, SQLite tables out
+    Run(Run),
+    /// Check everything short of running: types, names, files, a sample of the records
+    Check(Check),
+    /// Show the plan: what is read, what the engine runs, what SQLite runs
+    Explain(Explain),
+    /// Run the same job by the slow, obvious reference engine too, and list every difference
+    Verify(Verify),
+    /// Write a starting pipeline to stdout
+    Init(Init),
+    /// Write seeded synthetic feeds
+    Generate(Generate),
+    /// Generate a small feed, run its pipeline and show the result; no arguments, no files needed
+    Demo(Demo),
+}
+
+/// Which pipeline, with which inputs.
+#[derive(Debug, Args)]
+pub(super) struct PipelineArguments {
+    /// The pipeline file (TOML)
+    pub(super) pipeline: PathBuf,
+    /// Files of the only feed, instead of those in the pipeline file; `-` is stdin
+    pub(super) files: Vec<String>,
+    /// Files of a feed or the file of a lookup, by its name (repeatable)
+    #[arg(long = "input", value_name = "NAME=PATH", value_parser = key_value)]
+    pub(super) inputs: Vec<(String, String)>,
+    /// The value of a parameter of the pipeline (repeatable)
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(super) parameters: Vec<(String, String)>,
+    /// Where relative paths in the pipeline file start from [default: the folder of the pipeline file]
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// How much of the machine.
+#[derive(Debug, Args)]
+pub(super) struct ResourceArguments {
+    /// Worker threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) threads: Option<u16>,
+    /// The most memory that the process may use
+    #[arg(long, value_name = "SIZE", default_value = "256MB", value_parser = byte_size)]
+    pub(super) memory: u64,
+}
+
+/// `feedmill run`
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub(super) pipeline: PipelineArguments,
+    /// The SQLite database to write
+    #[arg(long, value_name = "OUT.db")]
+    pub(super) db: PathBuf,
+    /// How much of the machine.
+    #[command(flatten)]
+    pub(super) resources: ResourceArguments,
+    /// Where rejected records go, with position, code and reason
+    #[arg(long, value_name = "FILE", default_value = "errors.csv")]
+    pub(super) errors: PathBuf,
+    /// Stop and publish nothing past this many rejected records
+    #[arg(long, value_name = "N")]
+    pub(super) max_errors: Option<u64>,
+    /// Stop and publish nothing past this share of rejected records
+    #[arg(long, value_name = "P", value_parser = rate)]
+    pub(super) max_error_rate: Option<f64>,
+    /// Exit with 0 instead of 3 when records were rejected
+    #[arg(long)]
+    pub(super) allow_rejects: bool,
+    /// Replace tables that are there already, whoever made them
+    #[arg(long)]
+    pub(super) replace: bool,
+    /// Write the summary to a JSON file, too
+    #[arg(long, value_name = "FILE.json")]
+    pub(super) summary: Option<PathBuf>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `feedmill check`
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub(super) pipeline: PipelineArguments,
+    /// How many records of each feed to try
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) sample: u64,
+}
+
+/// `feedmill explain`
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub(super) pipeline: PipelineArguments,
+}
+
+/// `feedmill verify`
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub(super) pipeline: PipelineArguments,
+    /// How much of the machine.
+    #[command(flatten)]
+    pub(super) resources: ResourceArguments,
+    /// Compare the first N records of each feed only
+    #[arg(long, value_name = "N")]
+    pub(super) sample: Option<u64>,
+}
+
+/// `feedmill init`
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// One of the shipped pipelines
+    #[arg(long, value_name = "NAME", value_parser = preset)]
+    pub(super) preset: &'static crate::presets::Preset,
+}
+
+/// `feedmill generate`
+#[derive(Debug, Args)]
+pub(super) struct Generate {
+    /// Which feed.
+    #[command(subcommand)]
+    pub(super) feed: GenerateFeed,
+}
+
+/// The feeds that can be generated.
+#[derive(Debug, Subcommand)]
+pub(super) enum GenerateFeed {
+    /// Daily, cumulative archives of sales of several clients, with two lookup tables
+    Transactions(GenerateTransactions),
+}
+
+/// `feedmill generate transactions`
+#[derive(Debug, Args)]
+pub(super) struct GenerateTransactions {
+    /// The folder to write to
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Clients, each in a folder of its own
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(super) clients: u32,
+    /// Days; the archive of a day holds all days before it, too
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) days: u32,
+    /// Rows of the first day
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(super) base_rows: u64,
+    /// New rows of each later day
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(super) daily_rows: u64,
+    /// Products; a fifth of them makes four fifths of the sales
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    pub(super) skus: u32,
+    /// The first day
+    #[arg(long, value_name = "DATE", default_value = "2025-10-01")]
+    pub(super) start_date: chrono::NaiveDate,
+    /// The same seed and sizes give the same bytes
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(super) seed: u64,
+    /// Write plain .csv files instead of .zip archives
+    #[arg(long)]
+    pub(super) plain: bool,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<u16>,
+}
+
+/// `feedmill demo`
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Where to leave the feed, the pipeline and the database [default: a temporary folder, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+}
+
+/// When to do something that depends on the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.0..=1.0).contains(rate))
+        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+fn preset(name: &str) -> Result<&'static crate::presets::Preset, String> {
+    crate::presets::find(name).ok_or_else(|| {
+        let names: Vec<&str> = crate::presets::PRESETS.iter().map(|preset| preset.name).collect();
+        format!("there is no such pipeline; there is: {}", names.join(", "))
+    })
+}
+
+/// The least memory that a run can be held to: what the process needs whatever the input.
+const LEAST_MEMORY: u64 = 64_000_000;
+
+/// Reads a size: a number with B, KB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of 1024) behind it.
+fn byte_size(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err("expected a size such as 256MB or 1GiB".to_owned()),
+    };
+    let number: f64 = number.parse().map_err(|_| "expected a size such as 256MB or 1GiB".to_owned())?;
+    let bytes = (number * factor) as u64;
+    if bytes < LEAST_MEMORY {
+        return Err(format!("the least is {}MB", LEAST_MEMORY / 1_000_000));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(byte_size("256MB"), Ok(256_000_000));
+        assert_eq!(byte_size("1.5 GiB"), Ok(1_610_612_736));
+        assert!(byte_size("1MB").is_err());
+        assert!(byte_size("much").is_err());
+    }
+}

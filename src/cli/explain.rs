@@ -1,0 +1,153 @@
+//! `feedmill explain`: the plan in words: what is read, what the engine runs, what SQLite runs. Opens no feed.
+
+use crate::cli::arguments::Explain;
+use crate::cli::{Ending, print};
+use crate::error::Result;
+use crate::expr::{Function, NodeId, Op, Program};
+use crate::plan::{FeedOutput, FeedPlan, GroupColumn, LookupPlan, Origin, OutputKind, Plan, TablePlan};
+
+pub(super) fn explain(arguments: &Explain) -> Result<Ending> {
+    let plan = crate::cli::run::load(&arguments.pipeline)?;
+    print(&describe(&plan))
+}
+
+fn describe(plan: &Plan) -> String {
+    let mut out = String::new();
+    for (name, parameter) in &plan.parameters {
+        out += &format!(
+            "parameter ${name} = {} ({})\n",
+            crate::cli::summary::cell(&parameter.value).text,
+            parameter.data_type
+        );
+    }
+    for LookupPlan { name, path, data } in &plan.lookups {
+        let key = &data.fields()[data.key()];
+        out += &format!("lookup {name}: {} rows from {}, in memory, by {}\n", data.len(), path.display(), key.name);
+    }
+    for feed in &plan.feeds {
+        out += &describe_feed(plan, feed);
+    }
+    for table in &plan.tables {
+        out += &describe_table(table);
+    }
+    out
+}
+
+fn describe_feed(plan: &Plan, feed: &FeedPlan) -> String {
+    let mut out = format!("\nfeed {}: streamed once from {}\n", feed.name, feed.files.join(", "));
+    for column in &feed.columns {
+        let mut notes = Vec::new();
+        if column.not_null {
+            notes.push("not null");
+        }
+        if column.nullify {
+            notes.push("invalid values become NULL");
+        }
+        if !column.used {
+            notes.push("not decoded: nothing needs it");
+        }
+        let notes = if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
+        out += &format!("  column {} {}{notes}\n", column.name, column.data_type);
+    }
+    let show = |node: NodeId| expression(&feed.program, node, &|place| feed.columns[place].name.clone(), plan);
+    for check in &feed.checks {
+        out += &format!("  reject unless {}\n", show(check.predicate));
+    }
+    for (name, node) in &feed.derived {
+        out += &format!("  derive {name} = {}\n", show(*node));
+    }
+    for (name, node) in &feed.counters {
+        out += &format!("  count {name} where {}\n", show(*node));
+    }
+    for output in &feed.outputs {
+        out += &describe_output(plan, output, &show);
+    }
+    out
+}
+
+fn describe_output(plan: &Plan, output: &FeedOutput, show: &dyn Fn(NodeId) -> String) -> String {
+    let table = &plan.tables[output.table];
+    let mut out = format!("  engine, for table {}:\n", table.name);
+    if let Some(filter) = output.filter {
+        out += &format!("    where {}\n", show(filter));
+    }
+    match &output.kind {
+        OutputKind::Rows { columns } => {
+            for node in columns {
+                out += &format!("    row value {}\n", show(*node));
+            }
+        }
+        OutputKind::Groups { keys, aggregates, program, columns } => {
+            for key in keys {
+                out += &format!("    group by {}\n", show(*key));
+            }
+            for (aggregate, argument) in aggregates {
+                let argument = argument.map_or_else(|| "*".to_owned(), show);
+                out += &format!("    aggregate {:?}({argument})\n", aggregate.function);
+            }
+            for column in columns {
+                if let GroupColumn::Key(node) = column
+                    && !matches!(program.node(*node).op, Op::Input(_))
+                {
+                    let key = |place: usize| show(keys[place]);
+                    out += &format!("    once a group: {}\n", expression(program, *node, &key, plan));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn describe_table(table: &TablePlan) -> String {
+    let key = if table.primary_key.is_empty() {
+        String::new()
+    } else {
+        format!(", primary key ({})", table.primary_key.join(", "))
+    };
+    let origin = match &table.origin {
+        Origin::Feed { finish: None, .. } => "written as it comes, in key order if grouped\n".to_owned(),
+        Origin::Feed { finish: Some(sql), .. } => format!("finished by SQLite:\n  {sql}\n"),
+        Origin::Sql { sql, .. } => format!("made by SQLite from other tables:\n  {}\n", sql.trim()),
+    };
+    format!("\ntable {}{key}: {origin}", table.name)
+}
+
+/// An expression in the notation of a call tree.
+fn expression(program: &Program, node: NodeId, input: &dyn Fn(usize) -> String, plan: &Plan) -> String {
+    let show = |node: NodeId| expression(program, node, input, plan);
+    match &program.node(node).op {
+        Op::Input(place) => input(*place),
+        Op::Literal(value) => {
+            let parameter = crate::expr::bind::Parameter { value: value.clone(), data_type: program.data_type(node) };
+            parameter.to_sqlite()
+        }
+        Op::Lookup { lookup, column, key } => {
+            let LookupPlan { name, data, .. } = &plan.lookups[*lookup];
+            let column = column.map_or("(found)", |column| data.fields()[column].name.as_str());
+            format!("{name}[{}].{column}", show(*key))
+        }
+        Op::Call(function, arguments) => {
+            let arguments: Vec<String> = arguments.iter().map(|argument| show(*argument)).collect();
+            format!("{}({})", function_name(function), arguments.join(", "))
+        }
+        Op::Case { branches, otherwise } => {
+            let branches: Vec<String> =
+                branches.iter().map(|(when, then)| format!("when {} then {}", show(*when), show(*then))).collect();
+            format!("case {} else {} end", branches.join(" "), show(*otherwise))
+        }
+    }
+}
+
+/// The variant's name in lower case, with what is compiled into it.
+fn function_name(function: &Function) -> String {
+    match function {
+        Function::Compare(comparison) => format!("{comparison:?}").to_lowercase(),
+        Function::RegexpExtract { pattern, group } => format!("regexp_extract<{pattern}, {group}>"),
+        Function::RegexpMatches { pattern } => format!("regexp_matches<{pattern}>"),
+        Function::RegexpReplace { pattern, .. } => format!("regexp_replace<{pattern}>"),
+        Function::Shift(interval) => {
+            format!("shift<{} months, {} days, {} us>", interval.months, interval.days, interval.micros)
+        }
+        other => format!("{other:?}").to_lowercase(),
+    }
+}

@@ -1,0 +1,107 @@
+//! `feedmill run`: a pipeline into a database, and what came of it on the screen.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::cli::arguments::{PipelineArguments, ResourceArguments, Run};
+use crate::cli::progress::Bar;
+use crate::cli::{Ending, Manner, print, summary};
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::plan::{Plan, Settings};
+use crate::run::{self, Figures, Options, Report, sqlite_functions};
+use crate::sink::{Database, DeadLetterWriter, SqliteOptions, SqliteSink};
+
+/// How many rows of a report are shown.
+const REPORT_ROWS: usize = 50;
+
+pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
+    let started = Instant::now();
+    let mut plan = load(&arguments.pipeline)?;
+    let warnings = std::mem::take(&mut plan.warnings);
+    if manner.verbose {
+        show_warnings(warnings);
+    }
+    let options = Options {
+        max_errors: arguments.max_errors,
+        max_error_rate: arguments.max_error_rate,
+        ..options(&arguments.resources)
+    };
+    let mut figures = into_database(&plan, &options, &arguments.db, &arguments.errors, arguments.replace, manner)?;
+    figures.elapsed_seconds = started.elapsed().as_secs_f64();
+    let json = summary::json(&figures);
+    if let Some(path) = &arguments.summary {
+        std::fs::write(path, &json).map_err(|cause| Error::io(ErrorKind::Output, "write", path, &cause))?;
+    }
+    if arguments.json {
+        print(&json)?;
+    } else if !manner.quiet {
+        print(&summary::text(&figures, &arguments.db))?;
+    }
+    if !figures.within_memory_limit() && !manner.quiet {
+        eprintln!("warning: the peak memory was above --memory");
+    }
+    Ok(if figures.rejected() > 0 && !arguments.allow_rejects { Ending::Rejects } else { Ending::Clean })
+}
+
+/// Says on stderr what is allowed but may surprise.
+pub(super) fn show_warnings(warnings: Vec<Error>) {
+    for warning in warnings {
+        eprintln!("{:?}", miette::Report::new(warning));
+    }
+}
+
+/// Reads the pipeline that was typed.
+pub(super) fn load(arguments: &PipelineArguments) -> Result<Plan> {
+    Plan::load(
+        &arguments.pipeline,
+        &Settings {
+            parameters: arguments.parameters.clone(),
+            inputs: arguments.inputs.clone(),
+            files: arguments.files.clone(),
+            dir: arguments.dir.clone(),
+        },
+    )
+}
+
+/// How much of the machine a run may take.
+pub(super) fn options(resources: &ResourceArguments) -> Options {
+    let default = Options::default();
+    Options {
+        threads: resources.threads.map_or(default.threads, usize::from),
+        memory_limit_bytes: resources.memory,
+        ..default
+    }
+}
+
+/// Runs a plan into a database and reads its reports.
+pub(super) fn into_database(
+    plan: &Plan,
+    options: &Options,
+    db: &Path,
+    errors: &Path,
+    replace: bool,
+    manner: Manner,
+) -> Result<Figures> {
+    let mut letters = DeadLetterWriter::new(errors)?;
+    let functions = sqlite_functions();
+    let sqlite = SqliteOptions { functions: functions.clone(), replace_foreign: replace, ..SqliteOptions::default() };
+    let mut sink = SqliteSink::open(db, &sqlite)?;
+    let bar = Bar::new(manner);
+    let figures = run::run(plan, options, &mut sink, &mut letters, &mut |progress| {
+        bar.update(progress.bytes, progress.bytes_total, progress.records, "records");
+    });
+    bar.finish();
+    let mut figures = figures?;
+    drop(sink);
+    figures.dead_letters = letters.publish()?.map(|path: PathBuf| path.display().to_string());
+    if !plan.reports.is_empty() {
+        let database = Database::open(db, &functions)?;
+        for report in &plan.reports {
+            let table = database.query_rows(&report.title, &report.sql, REPORT_ROWS)?;
+            figures.reports.push(Report { title: report.title.clone(), columns: table.columns, rows: table.rows });
+        }
+    }
+    Ok(figures)
+}

@@ -1,0 +1,124 @@
+//! The summary of a run: as text for people and as JSON for programs.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::chunk::Scalar;
+use crate::cli::text::{Cell, bytes, count, counted, seconds, table};
+use crate::run::{FeedFigures, Figures};
+
+/// The summary as a JSON document.
+pub(super) fn json(figures: &Figures) -> String {
+    let feeds: Map<String, Value> = figures.feeds.iter().map(|feed| (feed.name.clone(), feed_json(feed))).collect();
+    let tables: Map<String, Value> =
+        figures.tables.iter().map(|(name, rows)| (name.clone(), json!({ "rows": rows }))).collect();
+    let stages: Map<String, Value> =
+        figures.stages.iter().map(|(name, seconds)| ((*name).to_owned(), json!(seconds))).collect();
+    let document = json!({
+        "status": if figures.rejected() == 0 { "ok" } else { "rejects" },
+        "elapsed_seconds": figures.elapsed_seconds,
+        "peak_rss_bytes": figures.peak_rss_bytes,
+        "memory_limit_bytes": figures.memory_limit_bytes,
+        "threads": figures.threads,
+        "feeds": feeds,
+        "tables": tables,
+        "stages": stages,
+        "dead_letters": figures.dead_letters,
+    });
+    format!("{document:#}\n")
+}
+
+fn feed_json(feed: &FeedFigures) -> Value {
+    let by_code: Map<String, Value> =
+        feed.rejected_by_code.iter().map(|(code, records)| (code.as_str().to_owned(), json!(records))).collect();
+    let counts = |pairs: &[(String, u64)]| -> Map<String, Value> {
+        pairs.iter().map(|(name, number)| (name.clone(), json!(number))).collect()
+    };
+    json!({
+        "inputs": feed.inputs,
+        "bytes_read": feed.bytes_read,
+        "read": feed.read,
+        "loaded": feed.loaded,
+        "duplicate": feed.duplicate,
+        "filtered": feed.filtered,
+        "rejected": feed.rejected,
+        "rejected_by_code": by_code,
+        "nullified": counts(&feed.nullified),
+        "counters": counts(&feed.counters),
+    })
+}
+
+/// The summary for people.
+pub(super) fn text(figures: &Figures, db: &Path) -> String {
+    let mut out = String::new();
+    for feed in &figures.feeds {
+        out += &feed_text(feed, figures.elapsed_seconds);
+    }
+    for (name, rows) in &figures.tables {
+        out += &format!("{name}  {} in {}\n", counted(*rows, "row"), db.display());
+    }
+    for report in &figures.reports {
+        let rows: Vec<Vec<Cell>> = report.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        out += &format!("\n{}\n{}", report.title, table(&report.columns, &rows));
+    }
+    if let Some(path) = &figures.dead_letters {
+        out += &format!("\n{} in {path}\n", counted(figures.rejected(), "rejected record"));
+    }
+    let stages: Vec<String> = figures.stages.iter().map(|(name, time)| format!("{name} {}", seconds(*time))).collect();
+    let peak = match figures.peak_rss_bytes {
+        Some(peak) => format!("{} of {}", bytes(peak), bytes(figures.memory_limit_bytes)),
+        None => "not known here".to_owned(),
+    };
+    let over = if figures.within_memory_limit() { "" } else { " - over the limit" };
+    out += &format!(
+        "\n{} with {}  peak memory {peak}{over}\n",
+        seconds(figures.elapsed_seconds),
+        counted(figures.threads as u64, "thread")
+    );
+    out += &format!("stages: {} (read and compute run side by side)\n", stages.join(", "));
+    out
+}
+
+fn feed_text<'a>(feed: &'a FeedFigures, elapsed: f64) -> String {
+    let elapsed = elapsed.max(1e-9);
+    let mut out = format!(
+        "{}  {} read ({} of text): {} rows/s, {}/s\n",
+        feed.name,
+        counted(feed.read, "record"),
+        bytes(feed.bytes_read),
+        count((feed.read as f64 / elapsed) as u64),
+        bytes((feed.bytes_read as f64 / elapsed) as u64)
+    );
+    out += &format!(
+        "  {} read = {} loaded + {} duplicate + {} filtered + {} rejected\n",
+        count(feed.read),
+        count(feed.loaded),
+        count(feed.duplicate),
+        count(feed.filtered),
+        count(feed.rejected)
+    );
+    let mut list = |heading: &str, pairs: Vec<(&str, u64)>| {
+        if !pairs.is_empty() {
+            let pairs: Vec<String> = pairs.iter().map(|(name, number)| format!("{name} {}", count(*number))).collect();
+            out += &format!("  {heading}: {}\n", pairs.join(", "));
+        }
+    };
+    list("rejected", feed.rejected_by_code.iter().map(|(code, number)| (code.as_str(), *number)).collect());
+    let named = |(name, number): &'a (String, u64)| (name.as_str(), *number);
+    list("invalid values made NULL", feed.nullified.iter().map(named).filter(|(_, number)| *number > 0).collect());
+    list("counted", feed.counters.iter().map(named).collect());
+    out
+}
+
+/// A value as SQLite has it.
+pub(super) fn cell(value: &Scalar) -> Cell {
+    let (text, is_number) = match value {
+        Scalar::Null => ("NULL".to_owned(), false),
+        Scalar::Int(value) => (value.to_string(), true),
+        Scalar::Double(value) => (format!("{value}"), true),
+        Scalar::Bool(value) => (u8::from(*value).to_string(), true),
+        Scalar::Text(text) => (String::from_utf8_lossy(text).into_owned(), false),
+    };
+    Cell { text, is_number }
+}

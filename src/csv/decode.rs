@@ -1,0 +1,457 @@
+//! The fields of a block to typed columns. What a value is, is defined by `chunk::parse`; this file only gets there
+//! faster and without copying text.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use memchr::memchr;
+
+use crate::chunk::{Column, DataType, Reject, RejectCode, Scalar, Selection, Span, Text, Values, parse};
+use crate::csv::parse::Records;
+use crate::csv::{Dialect, number};
+
+/// A column to decode.
+#[derive(Debug, Clone)]
+pub struct DecodeColumn {
+    /// Its name, for rejects.
+    pub name: String,
+    /// Its place among the fields of a record.
+    pub field: usize,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether NULL rejects the record.
+    pub not_null: bool,
+    /// Whether an invalid value is NULL instead of rejecting the record.
+    pub nullify: bool,
+}
+
+/// Decodes the used columns of blocks.
+#[derive(Debug)]
+pub struct Decoder {
+    columns: Vec<DecodeColumn>,
+    nulls: Nulls,
+    quote: Option<u8>,
+    /// A value whose quotes had to be undone.
+    scratch: Vec<u8>,
+}
+
+/// A block in columns.
+#[derive(Debug)]
+pub struct Decoded {
+    /// A column for each `DecodeColumn`, with a row for each good record of the block.
+    pub columns: Vec<Column>,
+    /// The rows without an invalid value. In other rows, what the columns hold means nothing.
+    pub rows: Selection,
+    /// Records with an invalid value, ascending, and for each the first column that is at fault.
+    pub rejects: Vec<Reject>,
+    /// How many invalid values became NULL, for each column. Records that are rejected count as well.
+    pub nullified: Vec<u64>,
+    /// The block, unaltered, with texts behind it whose quotes had to be undone. All text columns point here: once they
+    /// are dropped, `Arc::into_inner` gives the buffer back.
+    pub bytes: Arc<Vec<u8>>,
+}
+
+impl Decoder {
+    /// A decoder of these columns, in the order in which they were declared, all of them among the fields that the
+    /// parser looks for. A text of `nulls` means NULL, quoted or not.
+    pub fn new(columns: Vec<DecodeColumn>, nulls: &[String], dialect: &Dialect) -> Self {
+        Decoder { columns, nulls: Nulls::new(nulls), quote: dialect.quote, scratch: Vec::new() }
+    }
+
+    /// Decodes a block from its bytes and what `Parser::parse` found in them.
+    pub fn decode(&mut self, records: &Records, mut bytes: Vec<u8>) -> Decoded {
+        let mut faults = Faults::default();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        let mut nullified = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let mut pass = Pass {
+                column,
+                nulls: &self.nulls,
+                quote: self.quote.filter(|_| records.quoted()),
+                records,
+                scratch: &mut self.scratch,
+                faults: &mut faults,
+                validity: None,
+                nullified: 0,
+            };
+            let values = match column.data_type {
+                DataType::Text => Values::Text(Text { bytes: Arc::default(), spans: pass.texts(&mut bytes) }),
+                DataType::Integer => Values::Int(pass.typed(&bytes, number::integer, int)),
+                DataType::Decimal { precision, scale } => {
+                    Values::Int(pass.typed(&bytes, |bytes, field| number::decimal(bytes, field, precision, scale), int))
+                }
+                DataType::Date => Values::Int(pass.typed(&bytes, number::date, int)),
+                DataType::Timestamp => Values::Int(pass.typed(&bytes, |_, _| None, int)),
+                DataType::Double => Values::Double(pass.typed(&bytes, |_, _| None, double)),
+                DataType::Boolean => Values::Bool(pass.typed(&bytes, |_, _| None, boolean)),
+            };
+            nullified.push(pass.nullified);
+            columns.push(Column { values, validity: pass.validity });
+        }
+        let bytes = Arc::new(bytes);
+        for column in &mut columns {
+            if let Values::Text(text) = &mut column.values {
+                text.bytes = Arc::clone(&bytes);
+            }
+        }
+        faults.rejects.sort_unstable_by_key(|reject| reject.record);
+        Decoded { columns, rows: faults.good_rows(records.len()), rejects: faults.rejects, nullified, bytes }
+    }
+}
+
+/// One column on its way through the rows.
+struct Pass<'a> {
+    column: &'a DecodeColumn,
+    nulls: &'a Nulls,
+    /// `None` also when no field of the block is quoted.
+    quote: Option<u8>,
+    records: &'a Records,
+    scratch: &'a mut Vec<u8>,
+    faults: &'a mut Faults,
+    validity: Option<Vec<bool>>,
+    nullified: u64,
+}
+
+impl Pass<'_> {
+    fn texts(&mut self, bytes: &mut Vec<u8>) -> Vec<Span> {
+        let mut spans = Vec::with_capacity(self.records.len());
+        for (row, (start, end)) in self.records.column(self.column.field).enumerate() {
+            let mut value = start..end;
+            if let Some(inner) = self.inner(bytes, &value) {
+                value = inner;
+                if self.quote.is_some_and(|quote| memchr(quote, &bytes[value.clone()]).is_some()) {
+                    self.scratch.clear();
+                    unquote(&bytes[start..end], self.quote, self.scratch);
+                    value = bytes.len()..bytes.len() + self.scratch.len();
+                    bytes.extend_from_slice(self.scratch);
+                }
+            }
+            if self.nulls.contain(&bytes[value.clone()]) {
+                self.null(row);
+            }
+            spans.push(Span { start: value.start as u32, len: value.len() as u32 });
+        }
+        spans
+    }
+
+    /// Values of a type other than TEXT: `fast` where it can, `chunk::parse` where it cannot.
+    #[inline]
+    fn typed<T: Default>(
+        &mut self,
+        bytes: &[u8],
+        fast: impl Fn(&[u8], Range<usize>) -> Option<T>,
+        from_scalar: impl Fn(&Scalar) -> T,
+    ) -> Vec<T> {
+        let mut values = Vec::with_capacity(self.records.len());
+        for (row, (start, end)) in self.records.column(self.column.field).enumerate() {
+            let field = self.inner(bytes, &(start..end)).unwrap_or(start..end);
+            let value = if self.nulls.contain(&bytes[field.clone()]) { None } else { fast(bytes, field) };
+            let value = value.or_else(|| self.slow(row, &bytes[start..end]).as_ref().map(&from_scalar));
+            values.push(value.unwrap_or_default());
+        }
+        values
+    }
+
+    #[cold]
+    fn slow(&mut self, row: usize, field: &[u8]) -> Option<Scalar> {
+        let mut text = std::mem::take(self.scratch);
+        text.clear();
+        unquote(field, self.quote, &mut text);
+        let value = if self.nulls.contain(&text) {
+            self.null(row);
+            None
+        } else {
+            parse::parse(&text, self.column.data_type).map_err(|code| self.invalid(row, &text, code)).ok()
+        };
+        *self.scratch = text;
+        value
+    }
+
+    /// What stands between the quotes of a quoted field.
+    #[inline]
+    fn inner(&self, bytes: &[u8], field: &Range<usize>) -> Option<Range<usize>> {
+        let quoted = !field.is_empty() && self.quote.is_some_and(|quote| bytes[field.start] == quote);
+        quoted.then(|| field.start + 1..field.end - 1)
+    }
+
+    fn null(&mut self, row: usize) {
+        self.validity.get_or_insert_with(|| vec![true; self.records.len()])[row] = false;
+        if self.column.not_null {
+            let reason = format!("NULL in {}, which is NOT NULL", self.column.name);
+            self.faults.reject(self.records, row, self.column, RejectCode::NullValue, b"", reason);
+        }
+    }
+
+    fn invalid(&mut self, row: usize, value: &[u8], code: RejectCode) {
+        if self.column.nullify {
+            self.nullified += 1;
+            self.null(row);
+        } else {
+            let reason = parse::reason(code, self.column.data_type);
+            self.faults.reject(self.records, row, self.column, code, value, reason);
+        }
+    }
+}
+
+/// The texts that mean NULL.
+#[derive(Debug)]
+struct Nulls {
+    /// Nearly always the only one.
+    empty: bool,
+    others: Vec<Box<[u8]>>,
+}
+
+impl Nulls {
+    fn new(texts: &[String]) -> Self {
+        let others = texts.iter().filter(|text| !text.is_empty()).map(|text| text.as_bytes().into()).collect();
+        Nulls { empty: texts.iter().any(String::is_empty), others }
+    }
+
+    #[inline]
+    fn contain(&self, text: &[u8]) -> bool {
+        if text.is_empty() { self.empty } else { self.others.iter().any(|null| **null == *text) }
+    }
+}
+
+/// The rows with an invalid value so far.
+#[derive(Default)]
+struct Faults {
+    /// Empty while there is none, else a flag for each row.
+    good: Vec<bool>,
+    rejects: Vec<Reject>,
+}
+
+impl Faults {
+    fn reject(
+        &mut self,
+        records: &Records,
+        row: usize,
+        column: &DecodeColumn,
+        code: RejectCode,
+        value: &[u8],
+        reason: String,
+    ) {
+        self.good.resize(records.len(), true);
+        if std::mem::replace(&mut self.good[row], false) {
+            let value = value[..value.len().min(Reject::MAX_VALUE_BYTES)].to_vec();
+            let (record, span) = (records.record(row), records.span(row));
+            self.rejects.push(Reject { record, span, code, column: column.name.clone(), value, reason });
+        }
+    }
+
+    fn good_rows(&self, rows: usize) -> Selection {
+        if self.rejects.is_empty() { Selection::All(rows) } else { Selection::from_flags(&self.good) }
+    }
+}
+
+/// Appends what a field means: without its quotes, and doubled quotes as one. The quoting is sound.
+pub fn unquote(field: &[u8], quote: Option<u8>, out: &mut Vec<u8>) {
+    match (field, quote) {
+        ([first, inner @ .., _], Some(quote)) if *first == quote => {
+            let mut rest = inner;
+            while let Some(at) = memchr(quote, rest) {
+                out.extend_from_slice(&rest[..=at]);
+                rest = rest.get(at + 2..).unwrap_or_default();
+            }
+            out.extend_from_slice(rest);
+        }
+        _ => out.extend_from_slice(field),
+    }
+}
+
+fn int(value: &Scalar) -> i64 {
+    if let Scalar::Int(value) = value { *value } else { 0 }
+}
+
+fn double(value: &Scalar) -> f64 {
+    if let Scalar::Double(value) = value { *value } else { 0.0 }
+}
+
+fn boolean(value: &Scalar) -> bool {
+    *value == Scalar::Bool(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::Cell;
+    use crate::csv::{Block, Parser};
+    use proptest::prelude::*;
+
+    const DECIMAL: DataType = DataType::Decimal { precision: 6, scale: 2 };
+
+    fn column(field: usize, name: &str, data_type: DataType) -> DecodeColumn {
+        DecodeColumn { name: name.to_owned(), field, data_type, not_null: false, nullify: false }
+    }
+
+    fn decode(input: &str, fields: usize, columns: Vec<DecodeColumn>, nulls: &[&str]) -> (Records, Decoded) {
+        let nulls: Vec<String> = nulls.iter().map(|null| (*null).to_owned()).collect();
+        let dialect = Dialect::default();
+        let mut records = Records::default();
+        let block = Block::whole(input.as_bytes().to_vec());
+        Parser::new(dialect, fields).parse(&block, &mut records);
+        let decoded = Decoder::new(columns, &nulls, &dialect).decode(&records, block.bytes);
+        (records, decoded)
+    }
+
+    #[test]
+    fn every_type_is_decoded_quoted_or_not() {
+        let input = "12,1.5,2.25,2024-02-29,2024-02-29 12:00,yes,a\n\
+                     \"-3\",\"1.50\",\"2e3\",\"1970-01-01\",\"1970-01-01\",\"f\",\"b,\"\"c\"\"\"\n";
+        let types = [
+            DataType::Integer,
+            DECIMAL,
+            DataType::Double,
+            DataType::Date,
+            DataType::Timestamp,
+            DataType::Boolean,
+            DataType::Text,
+        ];
+        let columns = types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
+        let (records, decoded) = decode(input, 7, columns, &[""]);
+        assert_eq!(decoded.rejects, []);
+        assert_eq!(decoded.rows, Selection::All(2));
+        let row = |row: usize| decoded.columns.iter().map(|column| column.get(row)).collect::<Vec<_>>();
+        let day = 19_782;
+        assert_eq!(
+            row(0),
+            [
+                Cell::Int(12),
+                Cell::Int(150),
+                Cell::Double(2.25),
+                Cell::Int(day),
+                Cell::Int(day * 86_400_000_000 + 43_200_000_000),
+                Cell::Bool(true),
+                Cell::Text(b"a"),
+            ]
+        );
+        assert_eq!(
+            row(1),
+            [
+                Cell::Int(-3),
+                Cell::Int(150),
+                Cell::Double(2000.0),
+                Cell::Int(0),
+                Cell::Int(0),
+                Cell::Bool(false),
+                Cell::Text(b"b,\"c\""),
+            ]
+        );
+        assert!(decoded.bytes.starts_with(input.as_bytes()), "raw bytes stay as they are, for dead letters");
+        assert_eq!(Some(records.span(1).start as usize), input.find('\n').map(|at| at + 1));
+    }
+
+    #[test]
+    fn the_first_column_at_fault_in_declared_order_rejects_the_record() {
+        let mut columns = vec![column(2, "third", DataType::Date), column(0, "first", DataType::Integer)];
+        columns.push(DecodeColumn { not_null: true, ..column(1, "second", DataType::Text) });
+        let input = "1,a,2024-01-01\nx,,2024-13-01\n2\n1,,2024-01-01\nx,a,\n\"1\"\"\",b,\n9223372036854775808,b,\n";
+        let (_, decoded) = decode(input, 3, columns, &[""]);
+        let rejects: Vec<_> = decoded
+            .rejects
+            .iter()
+            .map(|reject| (reject.record, reject.code, reject.column.as_str(), reject.value.as_slice()))
+            .collect();
+        assert_eq!(
+            rejects,
+            [
+                (1, RejectCode::InvalidDate, "third", &b"2024-13-01"[..]),
+                (3, RejectCode::NullValue, "second", b""),
+                (4, RejectCode::InvalidInteger, "first", b"x"),
+                (5, RejectCode::InvalidInteger, "first", b"1\""),
+                (6, RejectCode::OutOfRange, "first", b"9223372036854775808"),
+            ]
+        );
+        assert_eq!(decoded.rejects[0].reason, parse::reason(RejectCode::InvalidDate, DataType::Date));
+        let Span { start, len } = decoded.rejects[1].span;
+        assert_eq!(&decoded.bytes[start as usize..(start + len) as usize], b"1,,2024-01-01");
+        assert_eq!(decoded.rows, Selection::Rows(vec![0]));
+    }
+
+    #[test]
+    fn invalid_values_become_null_where_that_is_wanted() {
+        let loose = DecodeColumn { nullify: true, ..column(0, "a", DataType::Integer) };
+        let strict = DecodeColumn { nullify: true, not_null: true, ..column(1, "b", DataType::Integer) };
+        let (_, decoded) = decode("1,1\nx,1\n,1\n1,x\n", 2, vec![loose, strict], &[""]);
+        assert_eq!(decoded.nullified, [1, 1]);
+        assert_eq!(decoded.columns[0].validity, Some(vec![true, false, false, true]));
+        assert_eq!(
+            decoded.rejects.iter().map(|reject| (reject.record, reject.code)).collect::<Vec<_>>(),
+            [(3, RejectCode::NullValue)]
+        );
+    }
+
+    #[test]
+    fn null_is_what_the_list_says_in_every_type_quoted_or_not() {
+        let input = "NA,NA\n\"NA\",\"NA\"\n-1,-1\n\"-1\",\"-1\"\n\"\"\"\",\"\"\"\"\n7,\n\"-\"\"1\",x\n";
+        let columns =
+            vec![DecodeColumn { nullify: true, ..column(0, "a", DataType::Integer) }, column(1, "b", DataType::Text)];
+        let (_, decoded) = decode(input, 2, columns, &["NA", "-1", "\""]);
+        assert_eq!(decoded.columns[0].validity, Some(vec![false, false, false, false, false, true, false]));
+        assert_eq!(decoded.nullified, [1, 0]);
+        assert_eq!(decoded.columns[1].validity, Some(vec![false, false, false, false, false, true, true]));
+        let (_, decoded) = decode("a,\n", 2, vec![column(1, "b", DataType::Text)], &[]);
+        assert_eq!(decoded.columns[0].get(0), Cell::Text(b""));
+    }
+
+    #[test]
+    fn long_values_are_cut_in_rejects() {
+        let input = format!("{}\n", "x".repeat(Reject::MAX_VALUE_BYTES + 1));
+        let (_, decoded) = decode(&input, 1, vec![column(0, "a", DataType::Integer)], &[""]);
+        assert_eq!(decoded.rejects[0].value.len(), Reject::MAX_VALUE_BYTES);
+    }
+
+    #[test]
+    fn the_buffer_comes_back() {
+        let (_, decoded) = decode("a\n\"b\"\"\"\n", 1, vec![column(0, "a", DataType::Text)], &[""]);
+        drop(decoded.columns);
+        assert_eq!(Arc::into_inner(decoded.bytes).unwrap(), b"a\n\"b\"\"\"\nb\"");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// Any values, written by the csv crate, against `chunk::parse` value by value.
+        #[test]
+        fn columns_hold_what_the_definition_says(
+            rows in proptest::collection::vec(
+                (
+                    "-?[0-9]{0,12}|x|NA",
+                    "-?[0-9]{1,5}(\\.[0-9]{0,3})?|\"",
+                    "20[0-9]{2}-[0-1][0-9]-[0-3][0-9]|NA?",
+                    "[a-c,\"\n\u{e9}]{0,5}|NA",
+                ),
+                1..20,
+            ),
+        ) {
+            let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+            for (a, b, c, d) in &rows {
+                writer.write_record([a, b, c, d]).unwrap();
+            }
+            let input = String::from_utf8(writer.into_inner().unwrap()).unwrap();
+            let types = [DataType::Integer, DECIMAL, DataType::Date, DataType::Text];
+            let columns = types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
+            let (_, decoded) = decode(&input, 4, columns, &["", "NA"]);
+            let mut rejects = decoded.rejects.iter();
+            for (row, (a, b, c, d)) in rows.iter().enumerate() {
+                let mut fault = None;
+                for (column, (text, data_type)) in [a, b, c, d].into_iter().zip(types).enumerate() {
+                    let value = decoded.columns[column].get(row).to_scalar();
+                    if text.is_empty() || text == "NA" {
+                        prop_assert_eq!(value, Scalar::Null);
+                        continue;
+                    }
+                    match parse::parse(text.as_bytes(), data_type) {
+                        Ok(expected) => prop_assert_eq!(value, expected),
+                        Err(code) => fault = fault.or(Some((row as u32, code, text.as_bytes()))),
+                    }
+                }
+                if let Some(expected) = fault {
+                    let reject = rejects.next().unwrap();
+                    prop_assert_eq!((reject.record, reject.code, reject.value.as_slice()), expected);
+                }
+            }
+            prop_assert_eq!(rejects.next(), None);
+        }
+    }
+}

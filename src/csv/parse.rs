@@ -1,0 +1,317 @@
+//! A block of whole records to the bounds of their fields. Does not look at what the fields say.
+
+use memchr::{memchr, memchr_iter, memrchr};
+
+use crate::chunk::{Reject, RejectCode, Span};
+use crate::csv::machine::{Fault, Frame, Frames, without_carriage_return};
+use crate::csv::split::Block;
+use crate::csv::{Dialect, structure};
+
+/// The good records of a block, field by field, and the rejected ones. Made to be used again for the next block.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Rejected records, ascending.
+    pub rejects: Vec<Reject>,
+    /// For each rejected record, how many good ones stand in front of it.
+    good_ahead: Vec<u32>,
+    fields: usize,
+    /// For each good record the start of each field, then the end of the last plus one: every field ends one byte in
+    /// front of the next bound, because its delimiter has one byte.
+    bounds: Vec<u32>,
+    quoted: bool,
+    lines: u32,
+}
+
+impl Records {
+    /// How many good records there are.
+    pub fn len(&self) -> usize {
+        self.bounds.len() / (self.fields + 1)
+    }
+
+    /// Whether there is no good record.
+    pub fn is_empty(&self) -> bool {
+        self.bounds.is_empty()
+    }
+
+    /// How many records there are, rejected ones included.
+    pub fn total(&self) -> usize {
+        self.len() + self.good_ahead.len()
+    }
+
+    /// How many physical lines end in the block.
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// The place of a good record among all records of the block.
+    pub fn record(&self, row: usize) -> u32 {
+        let row = row as u32;
+        row + self.good_ahead.partition_point(|good| *good <= row) as u32
+    }
+
+    /// Where the bytes of a good record lie in the block, without the line end.
+    pub fn span(&self, row: usize) -> Span {
+        let bounds = &self.bounds[row * (self.fields + 1)..][..=self.fields];
+        Span { start: bounds[0], len: bounds[self.fields] - 1 - bounds[0] }
+    }
+
+    /// A field of a good record as it stands in the block, with its quotes.
+    pub fn field<'a>(&self, bytes: &'a [u8], row: usize, field: usize) -> &'a [u8] {
+        let at = row * (self.fields + 1) + field;
+        &bytes[self.bounds[at] as usize..self.bounds[at + 1] as usize - 1]
+    }
+
+    /// Start and end of one field in all good records.
+    pub(super) fn column(&self, field: usize) -> impl Iterator<Item = (usize, usize)> {
+        let rows = self.bounds.chunks_exact(self.fields + 1);
+        rows.map(move |bounds| (bounds[field] as usize, bounds[field + 1] as usize - 1))
+    }
+
+    /// Whether any field may be quoted.
+    pub(super) fn quoted(&self) -> bool {
+        self.quoted
+    }
+
+    fn clear(&mut self, fields: usize) {
+        self.rejects.clear();
+        self.good_ahead.clear();
+        self.bounds.clear();
+        self.fields = fields;
+        self.quoted = false;
+        self.lines = 0;
+    }
+
+    fn reject(&mut self, start: usize, end: usize, code: RejectCode, reason: String) {
+        let span = Span { start: start as u32, len: (end - start) as u32 };
+        let record = self.total() as u32;
+        self.good_ahead.push(self.len() as u32);
+        self.rejects.push(Reject { record, span, code, column: String::new(), value: Vec::new(), reason });
+    }
+}
+
+/// Finds the fields of blocks.
+#[derive(Debug)]
+pub struct Parser {
+    dialect: Dialect,
+    fields: usize,
+    /// Delimiters and line feeds of the lines in hand.
+    positions: Vec<u32>,
+}
+
+/// How many bytes of lines are looked at in one go: their positions stay in the first cache.
+const WINDOW_BYTES: usize = 16 << 10;
+
+impl Parser {
+    /// A parser for records of that many fields, at least one.
+    pub fn new(dialect: Dialect, fields: usize) -> Self {
+        Parser { dialect, fields, positions: vec![0; WINDOW_BYTES + structure::SLACK] }
+    }
+
+    /// Replaces what `records` holds by the records of `block`.
+    pub fn parse(&mut self, block: &Block, records: &mut Records) {
+        let bytes = &block.bytes[..];
+        records.clear(self.fields);
+        records.lines = memchr_iter(b'\n', bytes).count() as u32;
+        if let Some(length) = block.too_long {
+            self.reject_too_long(0, length, records);
+            return;
+        }
+        let sound = std::str::from_utf8(bytes).is_ok() && memchr(0, bytes).is_none();
+        let mut frames = Frames::new(bytes, Some(block.tail), &self.dialect);
+        loop {
+            let start = frames.position();
+            match frames.next() {
+                None => break,
+                Some(Frame::Lines { next }) => self.lines(bytes, start, next, sound, records),
+                Some(Frame::Record { end, .. }) => {
+                    records.quoted = true;
+                    self.record(bytes, start, end, sound, records);
+                }
+                Some(Frame::Malformed { fault, end, .. }) => {
+                    let (code, reason) = self.explain(fault);
+                    records.reject(start, end, code, reason);
+                }
+                Some(Frame::TooLong { next }) => {
+                    let line_feed = bytes[..next].ends_with(b"\n");
+                    self.reject_too_long(start, (next - start - usize::from(line_feed)) as u64, records);
+                }
+            }
+        }
+    }
+
+    /// Lines without quotes, from `start` up to `stop`.
+    fn lines(&mut self, bytes: &[u8], mut start: usize, stop: usize, sound: bool, records: &mut Records) {
+        while start < stop {
+            let window = &bytes[start..stop.min(start + WINDOW_BYTES)];
+            start = match memrchr(b'\n', window) {
+                Some(last) => {
+                    let next = start + last + 1;
+                    self.window(bytes, start, next, sound, records);
+                    next
+                }
+                None => {
+                    let line_feed = memchr(b'\n', &bytes[start..stop]).map_or(stop, |at| start + at);
+                    let next = stop.min(line_feed + 1);
+                    self.line(bytes, start, line_feed, next, sound, records);
+                    next
+                }
+            };
+        }
+    }
+
+    /// Lines without quotes that all end with a line feed, no more than a window of them.
+    fn window(&mut self, bytes: &[u8], start: usize, stop: usize, sound: bool, records: &mut Records) {
+        let (fields, limit) = (self.fields, self.dialect.record_limit());
+        let found = structure::find(&bytes[start..stop], self.dialect.delimiter, &mut self.positions);
+        let positions = std::mem::take(&mut self.positions);
+        // A record that is too long or not sound takes the slow way, on which it is rejected.
+        let all_slow = !sound || limit < WINDOW_BYTES;
+        let mut rest = &positions[..found];
+        let mut line = start;
+        while !rest.is_empty() {
+            if let Some((row, behind)) = rest.split_at_checked(fields)
+                && !all_slow
+                && let Some(end) = regular(bytes, start, line, row)
+            {
+                records.bounds.reserve(fields + 1);
+                records.bounds.push(line as u32);
+                records.bounds.extend(row[..fields - 1].iter().map(|at| start as u32 + at + 1));
+                records.bounds.push(end as u32 + 1);
+                line = start + row[fields - 1] as usize + 1;
+                rest = behind;
+                continue;
+            }
+            let Some(last) = rest.iter().position(|at| bytes[start + *at as usize] == b'\n') else { break };
+            let line_feed = start + rest[last] as usize;
+            self.line(bytes, line, line_feed, line_feed + 1, sound, records);
+            line = line_feed + 1;
+            rest = &rest[last + 1..];
+        }
+        self.positions = positions;
+    }
+
+    fn line(&self, bytes: &[u8], start: usize, line_feed: usize, next: usize, sound: bool, records: &mut Records) {
+        let end = without_carriage_return(bytes, start, line_feed, next);
+        if end - start > self.dialect.record_limit() {
+            self.reject_too_long(start, (line_feed - start) as u64, records);
+        } else if end > start {
+            self.record(bytes, start, end, sound, records);
+        }
+    }
+
+    /// One record with sound quoting that is not too long.
+    fn record(&self, bytes: &[u8], start: usize, end: usize, sound: bool, records: &mut Records) {
+        let record = &bytes[start..end];
+        if !sound && let Err(error) = std::str::from_utf8(record) {
+            let reason = format!("not UTF-8 at byte {} of the record", error.valid_up_to() + 1);
+            records.reject(start, end, RejectCode::InvalidUtf8, reason);
+            return;
+        }
+        if !sound && let Some(at) = memchr(0, record) {
+            let reason = format!("a NUL byte at byte {} of the record", at + 1);
+            records.reject(start, end, RejectCode::NulByte, reason);
+            return;
+        }
+        let before = records.bounds.len();
+        let mut found = 0;
+        records.bounds.push(start as u32);
+        for_each_field(record, &self.dialect, |_, field_end| {
+            found += 1;
+            if found <= self.fields {
+                records.bounds.push((start + field_end + 1) as u32);
+            }
+        });
+        if found != self.fields {
+            records.bounds.truncate(before);
+            let code = if found < self.fields { RejectCode::TooFewFields } else { RejectCode::TooManyFields };
+            let plural = if found == 1 { "" } else { "s" };
+            records.reject(start, end, code, format!("{found} field{plural} instead of {}", self.fields));
+        }
+    }
+
+    fn reject_too_long(&self, start: usize, length: u64, records: &mut Records) {
+        let limit = self.dialect.record_limit();
+        let reason = format!("{length} bytes long; the limit is {limit}, and what is behind it is not kept");
+        records.reject(start, start + limit, RejectCode::RecordTooLong, reason);
+    }
+
+    fn explain(&self, fault: Fault) -> (RejectCode, String) {
+        match fault {
+            Fault::TextAfterQuote => {
+                (RejectCode::TextAfterQuote, "neither a delimiter nor a line end behind a closing quote".to_owned())
+            }
+            Fault::UnclosedQuote => {
+                (RejectCode::UnclosedQuote, "no closing quote before the end of the input".to_owned())
+            }
+            Fault::TooLongInQuotes => {
+                let reason = format!("no closing quote within {} bytes", self.dialect.record_limit());
+                (RejectCode::RecordTooLong, reason)
+            }
+        }
+    }
+}
+
+/// The end of a line with delimiters everywhere in `row` but for its last place, which is a line feed; `None` if it is
+/// not like that, or empty. Positions count from `base`.
+#[inline]
+fn regular(bytes: &[u8], base: usize, line: usize, row: &[u32]) -> Option<usize> {
+    let is_line_feed = |at: &u32| bytes[base + *at as usize] == b'\n';
+    let (last, delimiters) = row.split_last()?;
+    let early = delimiters.iter().fold(false, |early, at| early | is_line_feed(at));
+    let line_feed = base + *last as usize;
+    let end = without_carriage_return(bytes, line, line_feed, line_feed + 1);
+    (!early && is_line_feed(last) && end > line).then_some(end)
+}
+
+/// Calls `visit` with start and end of each field of a record with sound quoting.
+pub(super) fn for_each_field(record: &[u8], dialect: &Dialect, mut visit: impl FnMut(usize, usize)) {
+    let mut start = 0;
+    loop {
+        let behind_quotes = match dialect.quote {
+            Some(quote) if record.get(start) == Some(&quote) => behind_quotes(record, start, quote),
+            _ => start,
+        };
+        let end = memchr(dialect.delimiter, &record[behind_quotes..]).map_or(record.len(), |at| behind_quotes + at);
+        visit(start, end);
+        if end == record.len() {
+            return;
+        }
+        start = end + 1;
+    }
+}
+
+/// Behind the closing quote of the field that is opened at `start`.
+fn behind_quotes(record: &[u8], start: usize, quote: u8) -> usize {
+    let mut at = start + 1;
+    while let Some(found) = memchr(quote, &record[at..]) {
+        at += found + 1;
+        if record.get(at) != Some(&quote) {
+            return at;
+        }
+        at += 1;
+    }
+    record.len()
+}
+
+/// Counts physical lines up to places in a block, which are asked for in ascending order.
+#[derive(Debug)]
+pub struct LineCounter<'a> {
+    bytes: &'a [u8],
+    counted: usize,
+    lines: u64,
+}
+
+impl<'a> LineCounter<'a> {
+    /// A counter at the start of a block.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        LineCounter { bytes, counted: 0, lines: 0 }
+    }
+
+    /// How many line feeds stand in front of `offset`, which is no smaller than the last one.
+    pub fn lines_before(&mut self, offset: u32) -> u64 {
+        let offset = offset as usize;
+        self.lines += memchr_iter(b'\n', &self.bytes[self.counted..offset]).count() as u64;
+        self.counted = offset;
+        self.lines
+    }
+}

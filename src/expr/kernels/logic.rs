@@ -1,0 +1,110 @@
+//! Three-valued logic and comparisons. Which of several values is taken is in `choice`.
+
+use crate::chunk::{Physical, Values};
+use crate::expr::kernels::{Argument, Evaluated, Operand, Side, TextSide, map, map2, merge_faults, strict};
+use crate::expr::program::Comparison;
+
+/// AND or OR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::expr) enum Connective {
+    And,
+    Or,
+}
+
+/// AND or OR of all arguments, from left to right. A fault counts only where no argument to its left has decided.
+pub(in crate::expr) fn connect(connective: Connective, arguments: &[Argument<'_>], len: usize) -> Evaluated {
+    let start = connective == Connective::And;
+    let (mut yes, mut no) = (vec![start; len], vec![!start; len]);
+    let mut faults = Vec::new();
+    for argument in arguments {
+        let decided = if connective == Connective::And { &no } else { &yes };
+        let counting: Vec<_> = argument.faults.iter().filter(|(row, _)| !decided[*row as usize]).copied().collect();
+        merge_faults(&mut faults, &counting);
+        let (is_true, is_false) = (truth(argument.operand, len), falsity(argument.operand, len));
+        match connective {
+            Connective::And => {
+                yes.iter_mut().zip(&is_true).for_each(|(yes, is_true)| *yes &= is_true);
+                no.iter_mut().zip(&is_false).for_each(|(no, is_false)| *no |= is_false);
+            }
+            Connective::Or => {
+                yes.iter_mut().zip(&is_true).for_each(|(yes, is_true)| *yes |= is_true);
+                no.iter_mut().zip(&is_false).for_each(|(no, is_false)| *no &= is_false);
+            }
+        }
+    }
+    let known = map2(Side::Column(&yes), Side::Column(&no), len, |yes, no| yes | no);
+    let validity = known.contains(&false).then_some(known);
+    let mut result = Evaluated::new(Values::Bool(yes), validity);
+    result.add_faults(&faults);
+    result
+}
+
+/// Where a condition is true, and not NULL.
+pub(super) fn truth(condition: Operand<'_>, len: usize) -> Vec<bool> {
+    map2(condition.bools(), condition.validity(), len, |value, valid| value & valid)
+}
+
+fn falsity(condition: Operand<'_>, len: usize) -> Vec<bool> {
+    map2(condition.bools(), condition.validity(), len, |value, valid| !value & valid)
+}
+
+pub(super) fn not(a: Operand<'_>, len: usize) -> Evaluated {
+    Evaluated::new(Values::Bool(map(a.bools(), len, |value| !value)), strict(&[a], len))
+}
+
+pub(super) fn is_null(a: Operand<'_>, len: usize) -> Evaluated {
+    Evaluated::new(Values::Bool(map(a.validity(), len, |valid| !valid)), None)
+}
+
+pub(super) fn compare(
+    comparison: Comparison,
+    a: Operand<'_>,
+    b: Operand<'_>,
+    physical: Physical,
+    len: usize,
+) -> Evaluated {
+    Evaluated::new(Values::Bool(holds(comparison, a, b, physical, len)), strict(&[a, b], len))
+}
+
+pub(super) fn is_distinct(a: Operand<'_>, b: Operand<'_>, physical: Physical, len: usize) -> Evaluated {
+    let differ = holds(Comparison::Ne, a, b, physical, len);
+    let both = map2(a.validity(), b.validity(), len, |a, b| a & b);
+    let one = map2(a.validity(), b.validity(), len, |a, b| a ^ b);
+    let values = differ.iter().zip(&both).zip(&one).map(|((differ, both), one)| (differ & both) | one).collect();
+    Evaluated::new(Values::Bool(values), None)
+}
+
+/// Where the comparison holds; rows with a NULL on either side say nothing.
+pub(super) fn holds(
+    comparison: Comparison,
+    a: Operand<'_>,
+    b: Operand<'_>,
+    physical: Physical,
+    len: usize,
+) -> Vec<bool> {
+    match physical {
+        Physical::Int => holds_fixed(comparison, a.ints(), b.ints(), len),
+        Physical::Double => holds_fixed(comparison, a.doubles(), b.doubles(), len),
+        Physical::Bool => holds_fixed(comparison, a.bools(), b.bools(), len),
+        Physical::Text => holds_text(comparison, a.texts(), b.texts(), len),
+    }
+}
+
+fn holds_fixed<T: Copy + PartialOrd>(comparison: Comparison, a: Side<'_, T>, b: Side<'_, T>, len: usize) -> Vec<bool> {
+    match comparison {
+        Comparison::Eq => map2(a, b, len, |a, b| a == b),
+        Comparison::Ne => map2(a, b, len, |a, b| a != b),
+        Comparison::Lt => map2(a, b, len, |a, b| a < b),
+        Comparison::Le => map2(a, b, len, |a, b| a <= b),
+        Comparison::Gt => map2(a, b, len, |a, b| a > b),
+        Comparison::Ge => map2(a, b, len, |a, b| a >= b),
+    }
+}
+
+fn holds_text(comparison: Comparison, a: TextSide<'_>, b: TextSide<'_>, len: usize) -> Vec<bool> {
+    match comparison {
+        Comparison::Eq => (0..len).map(|row| a.get(row) == b.get(row)).collect(),
+        Comparison::Ne => (0..len).map(|row| a.get(row) != b.get(row)).collect(),
+        _ => (0..len).map(|row| comparison.holds(a.get(row).cmp(b.get(row)))).collect(),
+    }
+}

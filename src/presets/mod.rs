@@ -1,0 +1,24 @@
+//! The pipelines that ship with feedmill: names and texts, nothing else. The engine knows none of them.
+
+/// A shipped pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name, as `feedmill init --preset` takes it.
+    pub name: &'static str,
+    /// What it is for, in a sentence.
+    pub about: &'static str,
+    /// The pipeline file.
+    pub text: &'static str,
+}
+
+/// All shipped pipelines.
+pub const PRESETS: &[Preset] = &[Preset {
+    name: "transactions",
+    about: "Daily sales of one client: cleaned, joined with two lookups and aggregated.",
+    text: include_str!("transactions.toml"),
+}];
+
+/// The shipped pipeline of that name.
+pub fn find(name: &str) -> Option<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name)
+}

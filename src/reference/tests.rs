@@ -1,0 +1,224 @@
+//! Whole feeds through the reference engine, by plans built by hand. Single functions are tested where they are.
+
+use super::*;
+use crate::aggregate::{Aggregate, AggregateFunction};
+use crate::chunk::{DataType, Field};
+use crate::csv::Dialect;
+use crate::expr::{Comparison, Function, NodeId, Op, Program};
+use crate::plan::{Check, FeedColumn, FeedOutput, GroupColumn, Limits, OutputKind, TablePlan};
+use crate::plan::{FeedPlan, Origin, OutputColumn};
+
+const MONEY: DataType = DataType::Decimal { precision: 6, scale: 2 };
+
+fn column(name: &str, data_type: DataType) -> FeedColumn {
+    FeedColumn { name: name.to_owned(), data_type, not_null: false, nullify: false, used: true }
+}
+
+/// A feed of id INTEGER NOT NULL CHECK (id > 0), kind TEXT, amount DECIMAL(6,2), day DATE nullified, unread INTEGER.
+/// Table 0 has id + id of the rows with an amount; table 1 counts and sums by kind, for rows whose day is known.
+fn plan() -> Plan {
+    let mut program = Program::default();
+    let columns = vec![
+        FeedColumn { not_null: true, ..column("id", DataType::Integer) },
+        column("kind", DataType::Text),
+        column("amount", MONEY),
+        FeedColumn { nullify: true, ..column("day", DataType::Date) },
+        FeedColumn { used: false, ..column("unread", DataType::Integer) },
+    ];
+    let inputs: Vec<NodeId> =
+        columns.iter().enumerate().map(|(place, column)| program.add(Op::Input(place), column.data_type)).collect();
+    let [id, kind, amount, day, _] = inputs[..] else { unreachable!() };
+    let zero = program.literal(Scalar::Int(0), DataType::Integer);
+    let positive = program.call(Function::Compare(Comparison::Gt), vec![id, zero], DataType::Boolean);
+    let twice = program.call(Function::Add, vec![id, id], DataType::Integer);
+    let known = |program: &mut Program, node| {
+        let missing = program.call(Function::IsNull, vec![node], DataType::Boolean);
+        (missing, program.call(Function::Not, vec![missing], DataType::Boolean))
+    };
+    let (_, has_amount) = known(&mut program, amount);
+    let (no_day, has_day) = known(&mut program, day);
+
+    let mut keys_program = Program::default();
+    let key = keys_program.add(Op::Input(0), DataType::Text);
+    let shouted = keys_program.call(Function::Upper, vec![key], DataType::Text);
+    let rows = Aggregate { function: AggregateFunction::CountRows, argument: DataType::Integer };
+    let sum = Aggregate { function: AggregateFunction::Sum, argument: MONEY };
+    let outputs = vec![
+        FeedOutput { table: 0, filter: Some(has_amount), kind: OutputKind::Rows { columns: vec![twice] } },
+        FeedOutput {
+            table: 1,
+            filter: Some(has_day),
+            kind: OutputKind::Groups {
+                keys: vec![kind],
+                aggregates: vec![(rows, None), (sum, Some(amount))],
+                program: keys_program,
+                columns: vec![GroupColumn::Key(shouted), GroupColumn::Aggregate(1), GroupColumn::Aggregate(0)],
+            },
+        },
+    ];
+    let table = |name: &str, staging: Vec<Field>| TablePlan {
+        name: name.to_owned(),
+        columns: staging
+            .iter()
+            .map(|field| OutputColumn { name: field.name.clone(), data_type: Some(field.data_type) })
+            .collect(),
+        primary_key: Vec::new(),
+        origin: Origin::Feed { staging, finish: None },
+    };
+    let feed = FeedPlan {
+        name: "f".to_owned(),
+        files: Vec::new(),
+        dialect: Dialect { max_record_bytes: 40, ..Dialect::default() },
+        encoding: None,
+        nulls: vec![String::new(), "NA".to_owned()],
+        columns,
+        program,
+        derived: Vec::new(),
+        checks: vec![Check { column: "id".to_owned(), predicate: positive, text: "id > 0".to_owned() }],
+        counters: vec![("no_day".to_owned(), no_day)],
+        outputs,
+    };
+    let groups = vec![
+        Field::new("kind", DataType::Text),
+        Field::new("amount", DataType::Double),
+        Field::new("n", DataType::Integer),
+    ];
+    Plan {
+        lookups: Vec::new(),
+        feeds: vec![feed],
+        tables: vec![table("t", vec![Field::new("twice", DataType::Integer)]), table("g", groups)],
+        limits: Limits::default(),
+    }
+}
+
+fn run(plan: &Plan, members: &[&[u8]]) -> Result<FeedResult> {
+    let mut reference = Reference::new(plan, 0, None);
+    for (number, stream) in members.iter().enumerate() {
+        reference.read("in.zip", &format!("m{number}"), *stream)?;
+    }
+    reference.finish()
+}
+
+/// Member, line, record, code, column and value of each reject.
+fn rejects(result: &FeedResult) -> Vec<String> {
+    let shown = |reject: &ReferenceReject| {
+        let ReferenceReject { member, line, record, code, column, value, .. } = reject;
+        format!("{member} {line} {record} {code} {column}={}", String::from_utf8_lossy(value))
+    };
+    result.rejects.iter().map(shown).collect()
+}
+
+#[test]
+fn good_rows_reach_their_tables_and_bad_ones_are_placed() {
+    let plan = plan();
+    let first = b"day,unread,amount,kind,id\n\
+        2025-01-01,x,0.10,b,1\n\
+        2025-01-02,,0.20,b,2\n\
+        never,,NA,b,3\n\
+        2025-01-03,,1,NA,4\n\
+        2025-01-03,,oops,b,-1\n\
+        2025-01-03,,1,b,-1\n\
+        2025-01-03,,1,b\n\
+        never,,1.005,b,\n\
+        2025-01-03,,1,\"b\"x,9\n";
+    let second = b"id,kind,amount,day,unread\n\
+        9223372036854775807,a,1,2025-01-03,\n\
+        9223372036854775807,a,,2025-01-03,\n\
+        \xff,\0,,2025-01-03,,,\n\
+        1,\0,,\n\
+        1,a,,2025-01-03,,,\n\
+        1,12345678901234567890123456789,,2025-01-03\n";
+    let result = run(&plan, &[first, second]).unwrap();
+    assert_eq!(
+        rejects(&result),
+        [
+            "m0 6 5 invalid_decimal amount=oops",
+            "m0 7 6 check_failed id=",
+            "m0 8 7 too_few_fields =",
+            "m0 9 8 null_value id=",
+            "m0 10 9 text_after_quote =",
+            "m1 2 1 overflow =",
+            "m1 4 3 invalid_utf8 =",
+            "m1 5 4 nul_byte =",
+            "m1 6 5 too_many_fields =",
+            "m1 7 6 record_too_long =",
+        ]
+    );
+    assert_eq!((result.read, result.loaded, result.filtered, result.rejected), (15, 4, 1, 10));
+    assert_eq!(result.nullified, BTreeMap::from([("day".to_owned(), 2)]));
+    assert_eq!(result.counters, [("no_day".to_owned(), 1)]);
+    let text = |text: &str| Scalar::Text(text.as_bytes().into());
+    assert_eq!(
+        result.tables,
+        [
+            ReferenceTable { table: 0, rows: [2, 4, 8].map(|twice| vec![Scalar::Int(twice)]).to_vec() },
+            ReferenceTable {
+                table: 1,
+                rows: vec![
+                    vec![Scalar::Null, Scalar::Double(1.0), Scalar::Int(1)],
+                    vec![text("A"), Scalar::Null, Scalar::Int(1)],
+                    vec![text("B"), Scalar::Double(0.3), Scalar::Int(2)],
+                ],
+            },
+        ]
+    );
+    let reject = &result.rejects[1];
+    assert_eq!(reject.raw, b"2025-01-03,,1,b,-1");
+    assert_eq!((reject.byte_offset, reject.byte_length), (129, 18));
+    assert_eq!(&first[129..147], reject.raw);
+}
+
+#[test]
+fn headers_are_matched_by_name() {
+    let plan = plan();
+    for (stream, expected) in [
+        ("", "there is no header"),
+        ("\n", "there is no header"),
+        ("id,kind,amount,day\n", "there is no column unread"),
+        ("id,kind,id,amount,day,unread\n", "there are 2 columns id"),
+        ("id,\"kind,amount,day,unread\n", "the header is malformed"),
+    ] {
+        let error = run(&plan, &[stream.as_bytes()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert_eq!(error.to_string(), format!("in.zip (m0): {expected}"));
+    }
+    let result = run(&plan, &[b"\xEF\xBB\xBFid,kind,amount,day,unread,unread,more\n\n1,,1,,,,\n"]).unwrap();
+    assert_eq!((result.read, result.loaded, rejects(&result)), (1, 1, vec![]));
+}
+
+#[test]
+fn without_a_header_columns_go_by_place() {
+    let mut plan = plan();
+    plan.feeds[0].dialect.header = false;
+    let result = run(&plan, &[b"1,a,1,,\n1,a,1,\n"]).unwrap();
+    assert_eq!(rejects(&result), ["m0 2 2 too_few_fields ="]);
+    assert_eq!(result.tables[0].rows, [vec![Scalar::Int(2)]]);
+}
+
+#[test]
+fn a_sample_ends_behind_so_many_records() {
+    let plan = plan();
+    let mut reference = Reference::new(&plan, 0, Some(3));
+    let stream = b"id,kind,amount,day,unread\n1,a,1,,\nbad\n2,a,1,,\n3,a,1,,\n".as_slice();
+    reference.read("a.csv", "", stream).unwrap();
+    reference.read("b.csv", "", stream).unwrap();
+    let result = reference.finish().unwrap();
+    assert_eq!((result.read, result.loaded, result.rejected), (3, 2, 1));
+}
+
+#[test]
+fn a_result_that_does_not_fit_ends_the_run() {
+    let mut plan = plan();
+    let feed = &mut plan.feeds[0];
+    let id = feed.program.add(Op::Input(0), DataType::Integer);
+    let sum = Aggregate { function: AggregateFunction::Sum, argument: DataType::Integer };
+    let columns = vec![GroupColumn::Aggregate(0)];
+    let aggregates = vec![(sum, Some(id))];
+    let kind = OutputKind::Groups { keys: Vec::new(), aggregates, program: Program::default(), columns };
+    feed.outputs = vec![FeedOutput { table: 1, filter: None, kind }];
+    let header = "id,kind,amount,day,unread\n";
+    let error = run(&plan, &[format!("{header}{max},,,,\n{max},,,,\n", max = i64::MAX).as_bytes()]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+    // Without rows there is one group nevertheless.
+    assert_eq!(run(&plan, &[header.as_bytes()]).unwrap().tables[0].rows, [vec![Scalar::Null]]);
+}

@@ -1,0 +1,88 @@
+//! The memory limit: what the system says the process has used, and the share of it that groups may take.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
+
+/// What SQLite, the blocks in flight and the allocator may need on top of what is resident when a run starts.
+const RESERVED_BYTES: u64 = 48 << 20;
+
+/// Groups are merged in pairs and tables grow by doubling, so that for a moment as much again, and half of it, is needed.
+const MERGE_FACTOR: u64 = 3;
+
+/// The greatest resident memory of the process so far (VmHWM of proc(5)), where the system tells.
+pub fn peak_rss_bytes() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
+fn status_bytes(key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// How much memory the groups of all workers may take together.
+#[derive(Debug)]
+pub(super) struct GroupBudget {
+    limit: u64,
+    budget: u64,
+    used: AtomicU64,
+}
+
+impl GroupBudget {
+    /// The share of groups in a memory limit, given what is resident now.
+    pub(super) fn new(limit: u64) -> Self {
+        let resident = status_bytes("VmRSS:").unwrap_or(0);
+        let budget = limit.saturating_sub(resident + RESERVED_BYTES) / MERGE_FACTOR;
+        GroupBudget { limit, budget, used: AtomicU64::new(0) }
+    }
+
+    /// Says that a worker's groups, which took `before` bytes, take `now` bytes.
+    ///
+    /// # Errors
+    /// When that is too much for all together.
+    pub(super) fn update(&self, before: u64, now: u64) -> Result<()> {
+        let used = if now >= before {
+            self.used.fetch_add(now - before, Ordering::Relaxed) + (now - before)
+        } else {
+            self.used.fetch_sub(before - now, Ordering::Relaxed) - (before - now)
+        };
+        if used <= self.budget {
+            return Ok(());
+        }
+        let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+        Err(Error::new(
+            ErrorKind::Limit,
+            format!(
+                "the groups need more than the {} MB that --memory {}MB leaves for them; nothing was published",
+                megabytes(self.budget),
+                megabytes(self.limit)
+            ),
+        )
+        .help("give --memory more, or group by fewer columns"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_known_and_never_below_what_is_held() {
+        let held = vec![1u8; 64 << 20];
+        assert!(peak_rss_bytes().unwrap() >= held.len() as u64);
+    }
+
+    #[test]
+    fn the_budget_is_for_all_workers_together() {
+        let budget = GroupBudget { limit: 100, budget: 100, used: AtomicU64::new(0) };
+        budget.update(0, 60).unwrap();
+        budget.update(0, 40).unwrap();
+        let error = budget.update(40, 41).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        budget.update(60, 10).unwrap();
+    }
+}

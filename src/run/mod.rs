@@ -1,0 +1,150 @@
+//! The data plane: the only threads, channels and atomics. Moves blocks from the StreamingReader through the WorkerPool to
+//! the one writer, which is the thread that calls `run`, and puts everything back into input order there.
+//!
+//! ```text
+//! reader --blocks--> workers --outcomes--> writer (reorder, dead letters, row tables)
+//!    ^                                        |
+//!    +------------------buffers---------------+
+//! ```
+//!
+//! A block needs a buffer, and a buffer comes back only when the writer has done with its block. So the number of buffers
+//! bounds everything in flight, and a slow disk slows the reader. Whoever stops drops its ends of the channels, and
+//! the others stop at their next send or receive.
+
+mod feed;
+mod figures;
+mod functions;
+mod memory;
+mod reader;
+mod reorder;
+mod tables;
+mod worker;
+
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::sink::{DeadLetterWriter, Sink};
+
+pub use figures::{FeedFigures, Figures, Report};
+pub use functions::sqlite_functions;
+pub use memory::peak_rss_bytes;
+pub use reader::{MemberHeader, headers, open};
+pub use tables::{layout, publish_rows, select_tables};
+
+/// How a run goes about it. The result does not depend on any of this, but for `sample` and the limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Worker threads.
+    pub threads: usize,
+    /// The most memory that the process may use, in bytes.
+    pub memory_limit_bytes: u64,
+    /// The size of the blocks that inputs are cut into, in bytes.
+    pub block_bytes: usize,
+    /// Read only so many lines of each member of each input.
+    pub sample: Option<u64>,
+    /// Stop and publish nothing past this many rejected records.
+    pub max_errors: Option<u64>,
+    /// Stop and publish nothing past this share of rejected records.
+    pub max_error_rate: Option<f64>,
+}
+
+/// Fits the second cache of a core with room to spare for the columns that are made of it.
+const BLOCK_BYTES: usize = 256 << 10;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_limit_bytes: 256_000_000,
+            block_bytes: BLOCK_BYTES,
+            sample: None,
+            max_errors: None,
+            max_error_rate: None,
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes read from disk.
+    pub bytes: u64,
+    /// Bytes on disk in all, where that is known.
+    pub bytes_total: Option<u64>,
+    /// Records that have gone all the way.
+    pub records: u64,
+}
+
+/// Runs a pipeline into a sink and publishes the result.
+///
+/// # Errors
+/// Whatever ends the run; nothing is published then.
+pub fn run(
+    plan: &Plan,
+    options: &Options,
+    sink: &mut dyn Sink,
+    letters: &mut DeadLetterWriter,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Figures> {
+    let started = Instant::now();
+    let mut figures =
+        Figures { threads: options.threads, memory_limit_bytes: options.memory_limit_bytes, ..Figures::default() };
+    sink.begin()?;
+    let mut stages = Stages::default();
+    for feed in &plan.feeds {
+        let targets = tables::targets(plan, feed, sink)?;
+        let run = feed::FeedRun { plan, feed, options };
+        let (feed_figures, states) = run.run(sink, &targets, letters, progress, &mut stages)?;
+        if !feed_figures.is_conserved() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("the records of `{}` do not add up: {feed_figures:?}", feed.name),
+            ));
+        }
+        let finishing = Instant::now();
+        for (place, state) in states.into_iter().enumerate() {
+            if let Some(state) = state {
+                tables::write_groups(plan, feed, place, state, sink, &targets)?;
+            }
+        }
+        figures.tables.extend(tables::finish(plan, feed, sink, &targets)?);
+        stages.write += finishing.elapsed().as_secs_f64();
+        figures.feeds.push(feed_figures);
+    }
+    let selecting = Instant::now();
+    figures.tables.extend(select_tables(plan, sink)?);
+    stages.write += selecting.elapsed().as_secs_f64();
+    let publishing = Instant::now();
+    letters.flush()?;
+    sink.commit()?;
+    stages.publish = publishing.elapsed().as_secs_f64();
+    figures.stages = stages.list();
+    figures.elapsed_seconds = started.elapsed().as_secs_f64();
+    figures.peak_rss_bytes = peak_rss_bytes();
+    Ok(figures)
+}
+
+/// Seconds that the stages took.
+#[derive(Debug, Default)]
+struct Stages {
+    read: f64,
+    compute: f64,
+    merge: f64,
+    write: f64,
+    publish: f64,
+}
+
+impl Stages {
+    fn list(&self) -> Vec<(&'static str, f64)> {
+        vec![
+            ("read", self.read),
+            ("compute", self.compute),
+            ("merge", self.merge),
+            ("write", self.write),
+            ("publish", self.publish),
+        ]
+    }
+}

@@ -1,0 +1,183 @@
+//! Tables on their way to the sink: where rows go, groups to rows, and what SQLite makes of them.
+
+use std::cell::Cell;
+
+use crate::aggregate::AggregationState;
+use crate::chunk::{Column, ColumnView, Field, Scalar, Selection};
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::expr::{Evaluator, NodeId};
+use crate::plan::{FeedPlan, GroupColumn, Origin, OutputKind, Plan, TablePlan, staging_table};
+use crate::sink::{Sink, TableId, TableLayout};
+
+/// Where the rows of a feed's output go: its table, or the staging table from which SQLite makes it.
+pub(super) struct Target {
+    /// The table in the sink.
+    pub(super) id: TableId,
+    rows: Cell<u64>,
+}
+
+impl Target {
+    /// Counts rows that were written.
+    pub(super) fn count(&self, rows: u64) {
+        self.rows.set(self.rows.get() + rows);
+    }
+}
+
+/// Makes the tables that the outputs of a feed write to, one for each.
+pub(super) fn targets(plan: &Plan, feed: &FeedPlan, sink: &mut dyn Sink) -> Result<Vec<Target>> {
+    let target = |table: usize| {
+        let id = match &plan.tables[table].origin {
+            Origin::Feed { finish: Some(_), staging, .. } => sink.stage(&staging_table(table), staging)?,
+            _ => sink.create_table(&layout(&plan.tables[table]))?,
+        };
+        Ok(Target { id, rows: Cell::new(0) })
+    };
+    feed.outputs.iter().map(|output| output.table).map(target).collect()
+}
+
+/// Writes the groups of an output.
+pub(super) fn write_groups(
+    plan: &Plan,
+    feed: &FeedPlan,
+    place: usize,
+    state: AggregationState,
+    sink: &mut dyn Sink,
+    targets: &[Target],
+) -> Result<()> {
+    let output = &feed.outputs[place];
+    let OutputKind::Groups { keys, aggregates, program, columns } = &output.kind else { return Ok(()) };
+    let roots: Vec<NodeId> = columns
+        .iter()
+        .filter_map(|column| match column {
+            GroupColumn::Key(node) => Some(*node),
+            GroupColumn::Aggregate(_) => None,
+        })
+        .collect();
+    let lookups = plan.lookups.iter().map(|lookup| &lookup.data).collect();
+    let mut evaluator = Evaluator::new(program, lookups, &roots);
+    let table = &plan.tables[output.table].name;
+    for batch in state.finish() {
+        let mut key_columns = batch.map_err(|overflow| {
+            let function = aggregates[overflow.aggregate].0.function;
+            overflow.named(&format!("{function:?} in table `{table}`"))
+        })?;
+        let results = key_columns.split_off(keys.len());
+        let len = key_columns.iter().chain(&results).next().map_or(0, Column::len);
+        let inputs: Vec<Option<Column>> = key_columns.into_iter().map(Some).collect();
+        let computed = evaluator.evaluate(&inputs, len);
+        if let Some(node) = roots.iter().find(|node| !computed.faults(**node).is_empty()) {
+            let data_type = program.data_type(*node);
+            let message = format!("table `{table}`: a {data_type} computed from the keys of a group does not fit");
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        let views: Vec<ColumnView<'_>> = columns
+            .iter()
+            .map(|column| match column {
+                GroupColumn::Key(node) => computed.view(*node),
+                GroupColumn::Aggregate(place) => ColumnView::Rows(&results[*place]),
+            })
+            .collect();
+        sink.rows(targets[place].id, &views, &Selection::All(len))?;
+        targets[place].count(len as u64);
+    }
+    Ok(())
+}
+
+/// Lets SQLite make the tables of a feed that are not complete yet; returns names and rows of all of them.
+pub(super) fn finish(
+    plan: &Plan,
+    feed: &FeedPlan,
+    sink: &mut dyn Sink,
+    targets: &[Target],
+) -> Result<Vec<(String, u64)>> {
+    let mut made = Vec::new();
+    for (output, target) in feed.outputs.iter().zip(targets) {
+        let table = &plan.tables[output.table];
+        let rows = match &table.origin {
+            Origin::Feed { finish: Some(sql), .. } => sink.select_into(&layout(table), sql)?,
+            _ => target.rows.get(),
+        };
+        made.push((table.name.clone(), rows));
+    }
+    Ok(made)
+}
+
+/// Makes the tables FROM other tables; returns their names and rows.
+pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<(String, u64)>> {
+    for place in &plan.sql_lookups {
+        let lookup = &plan.lookups[*place];
+        let id = sink.stage(&lookup.name, lookup.data.fields())?;
+        let views: Vec<ColumnView<'_>> = lookup.data.columns().iter().map(ColumnView::Rows).collect();
+        sink.rows(id, &views, &Selection::All(lookup.data.len()))?;
+    }
+    let mut made = Vec::new();
+    for table in &plan.tables {
+        if let Origin::Sql { sql, text } = &table.origin {
+            let rows = sink.select_into(&layout(table), sql).map_err(|error| in_file(error, text, sql))?;
+            made.push((table.name.clone(), rows));
+        }
+    }
+    Ok(made)
+}
+
+/// Writes finished rows, as the reference engine has them, to the table of an output and lets SQLite do its part.
+pub fn publish_rows(plan: &Plan, table: usize, rows: &[Vec<Scalar>], sink: &mut dyn Sink) -> Result<u64> {
+    let Origin::Feed { staging, finish, .. } = &plan.tables[table].origin else { return Ok(0) };
+    let id = match finish {
+        Some(_) => sink.stage(&staging_table(table), staging)?,
+        None => sink.create_table(&layout(&plan.tables[table]))?,
+    };
+    for batch in rows.chunks(ROWS_PER_BATCH) {
+        let columns = columns_of(staging, batch);
+        let views: Vec<ColumnView<'_>> = columns.iter().map(ColumnView::Rows).collect();
+        sink.rows(id, &views, &Selection::All(batch.len()))?;
+    }
+    match finish {
+        Some(sql) => sink.select_into(&layout(&plan.tables[table]), sql),
+        None => Ok(rows.len() as u64),
+    }
+}
+
+/// As many as a batch of groups has.
+const ROWS_PER_BATCH: usize = 4096;
+
+fn columns_of(fields: &[Field], rows: &[Vec<Scalar>]) -> Vec<Column> {
+    let column = |(place, field): (usize, &Field)| {
+        let mut builder = crate::chunk::ColumnBuilder::new(field.data_type.physical(), rows.len());
+        rows.iter().for_each(|row| builder.push(row[place].as_cell()));
+        builder.finish()
+    };
+    fields.iter().enumerate().map(column).collect()
+}
+
+/// What the sink has to know of a table.
+pub fn layout(table: &TablePlan) -> TableLayout {
+    let (columns, definition) = match &table.origin {
+        Origin::Feed { columns, text, .. } => {
+            (columns.iter().map(|column| (column.name.clone(), column.data_type)).collect(), text.as_str())
+        }
+        Origin::Sql { text, .. } => (Vec::new(), text.as_str()),
+    };
+    TableLayout {
+        name: table.name.clone(),
+        columns,
+        primary_key: table.primary_key.clone(),
+        definition: definition.to_owned(),
+    }
+}
+
+/// An error about a SELECT, placed in the pipeline file if the SELECT stands there to the letter.
+fn in_file(error: Error, text: &crate::expr::sql::SqlText, sql: &str) -> Error {
+    match error.excerpt() {
+        Some(excerpt) if sql == text.as_str() => {
+            let moved = text.error_at(excerpt.span.clone(), error.to_string());
+            match error.help_text() {
+                Some(help) => moved.help(help),
+                None => moved,
+            }
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,300 @@
+//! The WorkerPool's work: a block to columns, to values, to groups and rows. Each worker has its own state; nothing here
+//! waits for another worker.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::aggregate::{Aggregate, AggregationState};
+use crate::chunk::{Cell, Column, ColumnView, Reject, RejectCode, Selection};
+use crate::csv::{Decoder, Parser, Records, unquote};
+use crate::expr::{Evaluator, FaultKind, NodeId, Results};
+use crate::plan::{FeedOutput, FeedPlan, OutputKind, Plan};
+use crate::run::reader::{Layout, Work};
+
+/// What has become of a block.
+pub(super) struct Outcome {
+    /// Its place in the feed.
+    pub(super) seq: u64,
+    /// Its member.
+    pub(super) layout: Arc<Layout>,
+    /// Where its first byte lies in the member.
+    pub(super) offset: u64,
+    /// Its bytes, to be read once more for dead letters and then to be used again.
+    pub(super) bytes: Arc<Vec<u8>>,
+    /// Its records.
+    pub(super) records: u64,
+    /// Its physical lines.
+    pub(super) lines: u64,
+    /// The length of its only record, when it was longer than the limit and `bytes` has only the beginning.
+    pub(super) too_long: Option<u64>,
+    /// Its rejected records, ascending.
+    pub(super) rejects: Vec<Reject>,
+    /// Good records that at least one table took.
+    pub(super) loaded: u64,
+    /// Good records that no table took.
+    pub(super) filtered: u64,
+    /// Invalid values that became NULL, for each of the layout's columns.
+    pub(super) nullified: Vec<u64>,
+    /// Rows for which each counter holds.
+    pub(super) counters: Vec<u64>,
+    /// Rows for row tables: the place among the feed's outputs, and the columns.
+    pub(super) rows: Vec<(usize, Vec<Column>)>,
+    /// Time spent on it.
+    pub(super) busy: Duration,
+}
+
+/// A worker.
+pub(super) struct Worker<'p> {
+    feed: &'p FeedPlan,
+    evaluator: Evaluator<'p>,
+    member: Option<OpenMember>,
+    records: Records,
+    /// A state for each output that makes groups.
+    states: Vec<Option<AggregationState>>,
+}
+
+/// What depends on the header of a member.
+struct OpenMember {
+    layout: Arc<Layout>,
+    parser: Parser,
+    decoder: Decoder,
+}
+
+impl<'p> Worker<'p> {
+    /// A worker for a feed of a plan.
+    pub(super) fn new(plan: &'p Plan, feed: &'p FeedPlan) -> Self {
+        let lookups = plan.lookups.iter().map(|lookup| &lookup.data).collect();
+        Worker {
+            feed,
+            evaluator: Evaluator::new(&feed.program, lookups, &roots(feed)),
+            member: None,
+            records: Records::default(),
+            states: feed.outputs.iter().map(|output| empty_state(feed, output)).collect(),
+        }
+    }
+
+    /// The groups so far: a state for each output that makes groups.
+    pub(super) fn into_states(self) -> Vec<Option<AggregationState>> {
+        self.states
+    }
+
+    /// The memory that the groups take.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.states.iter().flatten().map(|state| state.memory_bytes() as u64).sum()
+    }
+
+    /// Works through a block.
+    pub(super) fn process(&mut self, work: Work) -> Outcome {
+        let started = Instant::now();
+        let Work { seq, layout, block } = work;
+        let feed = self.feed;
+        let member = match &mut self.member {
+            Some(member) if Arc::ptr_eq(&member.layout, &layout) => member,
+            member => member.insert(OpenMember {
+                parser: Parser::new(feed.dialect, layout.fields),
+                decoder: Decoder::new(layout.columns.clone(), &feed.nulls, &feed.dialect),
+                layout: Arc::clone(&layout),
+            }),
+        };
+        member.parser.parse(&block, &mut self.records);
+        let (offset, too_long) = (block.offset, block.record_bytes());
+        let decoded = member.decoder.decode(&self.records, block.bytes);
+        let len = self.records.len();
+        let mut inputs: Vec<Option<Column>> = feed.columns.iter().map(|_| None).collect();
+        for (column, place) in decoded.columns.into_iter().zip(&layout.declared) {
+            inputs[*place] = Some(column);
+        }
+        let results = self.evaluator.evaluate(&inputs, len);
+
+        let mut rows = Rows::new(len, &decoded.rows);
+        let field_of = |column: usize| {
+            let place = layout.declared.iter().position(|declared| *declared == column)?;
+            Some(layout.columns[place].field)
+        };
+        rows.check(feed, &results, &|row, column| {
+            let field = field_of(column).map(|field| self.records.field(&decoded.bytes, row, field));
+            let mut value = Vec::new();
+            unquote(field.unwrap_or_default(), feed.dialect.quote, &mut value);
+            value
+        });
+        let taken: Vec<Vec<bool>> = feed.outputs.iter().map(|output| rows.taken_by(output, &results)).collect();
+        for (name, node) in &feed.counters {
+            rows.reject_faults(&results, *node, &format!("counter {name}"), None);
+        }
+        let mut outcome = Outcome {
+            seq,
+            layout,
+            offset,
+            records: self.records.total() as u64,
+            lines: u64::from(self.records.lines()),
+            too_long,
+            rejects: std::mem::take(&mut self.records.rejects),
+            loaded: 0,
+            filtered: 0,
+            nullified: decoded.nullified,
+            counters: feed.counters.iter().map(|(_, node)| rows.count(results.view(*node))).collect(),
+            rows: Vec::new(),
+            bytes: decoded.bytes,
+            busy: Duration::ZERO,
+        };
+        outcome.loaded = (0..len).filter(|row| rows.live[*row] && taken.iter().any(|taken| taken[*row])).count() as u64;
+        outcome.filtered = rows.live.iter().filter(|live| **live).count() as u64 - outcome.loaded;
+
+        for (place, output) in feed.outputs.iter().enumerate() {
+            let flags: Vec<bool> = taken[place].iter().zip(&rows.live).map(|(taken, live)| *taken && *live).collect();
+            let selection = Selection::from_flags(&flags);
+            match (&output.kind, &mut self.states[place]) {
+                (OutputKind::Rows { columns }, _) => {
+                    let selected = selected_rows(&selection);
+                    let columns = columns.iter().map(|node| results.view(*node).gather(&selected)).collect();
+                    outcome.rows.push((place, columns));
+                }
+                (OutputKind::Groups { keys, aggregates, .. }, Some(state)) => {
+                    let keys: Vec<ColumnView<'_>> = keys.iter().map(|node| results.view(*node)).collect();
+                    let arguments: Vec<ColumnView<'_>> =
+                        distinct_arguments(aggregates).into_iter().map(|node| results.view(node)).collect();
+                    state.update(&keys, &arguments, &selection);
+                }
+                (OutputKind::Groups { .. }, None) => {}
+            }
+        }
+
+        for reject in decoded.rejects {
+            outcome.rejects.push(reject);
+        }
+        for (row, reject) in rows.rejects {
+            outcome.rejects.push(Reject { record: self.records.record(row), span: self.records.span(row), ..reject });
+        }
+        outcome.rejects.sort_by_key(|reject| reject.record);
+        outcome.busy = started.elapsed();
+        outcome
+    }
+}
+
+/// Which rows of a block are still good, and what was wrong with the others.
+struct Rows {
+    live: Vec<bool>,
+    /// By row; record and span are filled in at the end.
+    rejects: Vec<(usize, Reject)>,
+}
+
+impl Rows {
+    fn new(len: usize, decoded: &Selection) -> Self {
+        let mut live = vec![matches!(decoded, Selection::All(_)); len];
+        if let Selection::Rows(rows) = decoded {
+            rows.iter().for_each(|row| live[*row as usize] = true);
+        }
+        Rows { live, rejects: Vec::new() }
+    }
+
+    fn reject(&mut self, row: usize, code: RejectCode, column: &str, value: Vec<u8>, reason: String) {
+        if std::mem::replace(&mut self.live[row], false) {
+            let reject = Reject { record: 0, span: Default::default(), code, column: column.to_owned(), value, reason };
+            self.rejects.push((row, reject));
+        }
+    }
+
+    /// Rejects rows for which a CHECK is false.
+    fn check(&mut self, feed: &FeedPlan, results: &Results<'_>, value: &dyn Fn(usize, usize) -> Vec<u8>) {
+        for check in &feed.checks {
+            let place = format!("CHECK ({})", check.text);
+            self.reject_faults(results, check.predicate, &place, None);
+            let view = results.view(check.predicate);
+            for row in 0..self.live.len() {
+                if self.live[row] && view.get(row) == Cell::Bool(false) {
+                    let column = feed.columns.iter().position(|column| column.name == check.column);
+                    let mut value = column.map(|column| value(row, column)).unwrap_or_default();
+                    value.truncate(Reject::MAX_VALUE_BYTES);
+                    let reason = format!("{place} is false");
+                    self.reject(row, RejectCode::CheckFailed, &check.column, value, reason);
+                }
+            }
+        }
+    }
+
+    /// The rows that an output takes; rejects those for which something that it needs has no value.
+    fn taken_by(&mut self, output: &FeedOutput, results: &Results<'_>) -> Vec<bool> {
+        let taken = match output.filter {
+            None => vec![true; self.live.len()],
+            Some(filter) => {
+                self.reject_faults(results, filter, "WHERE", None);
+                let view = results.view(filter);
+                (0..self.live.len()).map(|row| view.get(row) == Cell::Bool(true)).collect()
+            }
+        };
+        for node in output_nodes(output) {
+            self.reject_faults(results, node, "a column of a table", Some(&taken));
+        }
+        taken
+    }
+
+    fn reject_faults(&mut self, results: &Results<'_>, node: NodeId, place: &str, among: Option<&[bool]>) {
+        for (row, kind) in results.faults(node) {
+            let row = *row as usize;
+            if among.is_none_or(|among| among[row]) {
+                let (code, what) = match kind {
+                    FaultKind::Overflow => (RejectCode::Overflow, "a result does not fit its type"),
+                    FaultKind::InvalidCast => (RejectCode::InvalidCast, "a value cannot be cast"),
+                };
+                self.reject(row, code, "", Vec::new(), format!("{what}, in {place}"));
+            }
+        }
+    }
+
+    /// Good rows for which a predicate is true.
+    fn count(&self, view: ColumnView<'_>) -> u64 {
+        (0..self.live.len()).filter(|row| self.live[*row] && view.get(*row) == Cell::Bool(true)).count() as u64
+    }
+}
+
+fn selected_rows(selection: &Selection) -> Vec<u32> {
+    match selection {
+        Selection::All(len) => (0..*len as u32).collect(),
+        Selection::Rows(rows) => rows.clone(),
+    }
+}
+
+/// Everything that is evaluated for the rows of a feed.
+fn roots(feed: &FeedPlan) -> Vec<NodeId> {
+    let checks = feed.checks.iter().map(|check| check.predicate);
+    let counters = feed.counters.iter().map(|(_, node)| *node);
+    let outputs = feed.outputs.iter().flat_map(|output| output.filter.into_iter().chain(output_nodes(output)));
+    let mut roots: Vec<NodeId> = checks.chain(counters).chain(outputs).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    roots
+}
+
+fn output_nodes(output: &FeedOutput) -> Vec<NodeId> {
+    match &output.kind {
+        OutputKind::Rows { columns } => columns.clone(),
+        OutputKind::Groups { keys, aggregates, .. } => {
+            keys.iter().copied().chain(aggregates.iter().filter_map(|(_, node)| *node)).collect()
+        }
+    }
+}
+
+/// The arguments of aggregates, each once: aggregates of one argument share their work.
+fn distinct_arguments(aggregates: &[(Aggregate, Option<NodeId>)]) -> Vec<NodeId> {
+    let mut arguments = Vec::new();
+    for node in aggregates.iter().filter_map(|(_, node)| *node) {
+        if !arguments.contains(&node) {
+            arguments.push(node);
+        }
+    }
+    arguments
+}
+
+fn empty_state(feed: &FeedPlan, output: &FeedOutput) -> Option<AggregationState> {
+    match &output.kind {
+        OutputKind::Rows { .. } => None,
+        OutputKind::Groups { keys, aggregates, .. } => {
+            let keys: Vec<_> = keys.iter().map(|node| feed.program.data_type(*node)).collect();
+            let arguments = distinct_arguments(aggregates);
+            let place = |node: &NodeId| arguments.iter().position(|argument| argument == node);
+            let aggregates: Vec<_> =
+                aggregates.iter().map(|(aggregate, node)| (*aggregate, node.as_ref().and_then(place))).collect();
+            Some(AggregationState::new(&keys, &aggregates))
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The dead-letter file: one CSV row for each record that was not loaded. Does not decide which records these are.
+//!
+//! The file appears at the end of a run, whole: rows go to a temporary file beside it, made at the first dead letter,
+//! which then takes its place (a killed run leaves the temporary file behind). A run without dead letters removes the
+//! file of an earlier run, so that none is left that speaks of other data. A file that does not begin with the header
+//! of a dead-letter file is somebody else's: the run refuses it before it reads anything.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, ErrorKind, Position, Result};
+
+/// Writes dead letters. Dropping it before `publish` leaves the file of the earlier run as it is.
+#[derive(Debug)]
+pub struct DeadLetterWriter {
+    path: PathBuf,
+    letters: Option<csv::Writer<NamedTempFile>>,
+    written: u64,
+}
+
+/// A record that was not loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetter<'a> {
+    /// Where it lies.
+    pub position: &'a Position,
+    /// How long it is, without its line end, however much of it `raw` has.
+    pub byte_length: u64,
+    /// What is wrong, in a stable snake_case word.
+    pub code: &'a str,
+    /// The column at fault; empty when it is the record as a whole.
+    pub column: &'a str,
+    /// The value at fault; empty when there is none.
+    pub value: &'a [u8],
+    /// What is wrong, in a sentence.
+    pub reason: &'a str,
+    /// The bytes of the record, up to the longest record allowed. They need not be UTF-8.
+    pub raw: &'a [u8],
+}
+
+/// The first line of every dead-letter file.
+const HEADER: [&str; 11] =
+    ["input", "member", "line", "record", "byte_offset", "byte_length", "code", "column", "value", "reason", "raw"];
+
+impl DeadLetterWriter {
+    /// A writer to `path`. Creates nothing yet.
+    ///
+    /// # Errors
+    /// When there is something at `path` that is no dead-letter file, or no directory to put one into.
+    pub fn new(path: &Path) -> Result<Self> {
+        // Links are followed now, because taking the place of a file would replace the link instead.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        check_replaceable(&path)?;
+        let directory = directory_of(&path);
+        if !directory.is_dir() {
+            let cause = format!("{} is not a directory", directory.display());
+            return Err(Error::io(ErrorKind::Output, "write", &path, &cause).help("create the directory first"));
+        }
+        Ok(DeadLetterWriter { path, letters: None, written: 0 })
+    }
+
+    /// Appends a dead letter.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&mut self, letter: &DeadLetter<'_>) -> Result<()> {
+        let fail = |error: &dyn std::fmt::Display| Error::io(ErrorKind::Output, "write", &self.path, error);
+        if self.letters.is_none() {
+            let mut writer = csv::Writer::from_writer(create_beside(&self.path).map_err(|error| fail(&error))?);
+            writer.write_record(HEADER).map_err(|error| fail(&error))?;
+            self.letters = Some(writer);
+        }
+        let Some(writer) = &mut self.letters else { return Ok(()) };
+        let position = letter.position;
+        let numbers = [position.line, position.record, position.byte_offset, letter.byte_length].map(|n| n.to_string());
+        let fields: [&[u8]; HEADER.len()] = [
+            position.input.as_bytes(),
+            position.member.as_deref().unwrap_or("").as_bytes(),
+            numbers[0].as_bytes(),
+            numbers[1].as_bytes(),
+            numbers[2].as_bytes(),
+            numbers[3].as_bytes(),
+            letter.code.as_bytes(),
+            letter.column.as_bytes(),
+            letter.value,
+            letter.reason.as_bytes(),
+            letter.raw,
+        ];
+        writer.write_record(fields).map_err(|error| fail(&error))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// How many dead letters were written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Makes sure that everything is on the disk. Call it before the database commits: a full disk then ends the run
+    /// while nothing is published.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn flush(&mut self) -> Result<()> {
+        let Some(writer) = &mut self.letters else { return Ok(()) };
+        let flushed = writer.flush().and_then(|()| writer.get_ref().as_file().sync_all());
+        flushed.map_err(|error| Error::io(ErrorKind::Output, "write", &self.path, &error))
+    }
+
+    /// Puts the file in its place, or removes the one of an earlier run when there was no dead letter. Returns the path
+    /// of the file if there is one. Call it right after the database has committed.
+    ///
+    /// # Errors
+    /// When that fails, or when something that is no dead-letter file has appeared at its path.
+    pub fn publish(mut self) -> Result<Option<PathBuf>> {
+        self.flush()?;
+        let existed = check_replaceable(&self.path)?;
+        let fail = |verb: &str, error: &io::Error| Error::io(ErrorKind::Output, verb, &self.path, error);
+        match self.letters.take() {
+            Some(writer) => {
+                let file = writer.into_inner().map_err(|error| fail("write", error.error()))?;
+                file.persist(&self.path).map_err(|error| fail("write", &error.error))?;
+                Ok(Some(self.path))
+            }
+            None if existed => {
+                fs::remove_file(&self.path).map_err(|error| fail("remove the stale", &error))?;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// Whether there is a dead-letter file of an earlier run; an error for anything else that must not be overwritten,
+/// which an empty file is not.
+fn check_replaceable(path: &Path) -> Result<bool> {
+    let fail = |error: io::Error| Error::io(ErrorKind::Output, "read", path, &error);
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(fail(error)),
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => return Ok(false),
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => {
+            return Err(Error::io(ErrorKind::Output, "write dead letters to", path, &"it is not a regular file")
+                .help("give --errors the path of a file"));
+        }
+    }
+    let header = HEADER.join(",");
+    let mut start = Vec::with_capacity(header.len() + 1);
+    File::open(path).and_then(|file| file.take(header.len() as u64 + 1).read_to_end(&mut start)).map_err(fail)?;
+    match start.strip_prefix(header.as_bytes()) {
+        Some(b"\n" | b"\r") => Ok(true),
+        _ => Err(Error::io(ErrorKind::Output, "write dead letters to", path, &"it is some other file")
+            .help("feedmill does not overwrite other files; give --errors another path")),
+    }
+}
+
+fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".partial");
+    // Temporary files are private to their owner; this one is to be like any other file that the user creates.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(directory_of(path))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use tempfile::TempDir;
+
+    fn position(record: u64) -> Position {
+        let input = "in,put.zip".to_owned();
+        Position { input, member: Some("day \"1\".csv".to_owned()), line: record + 1, record, byte_offset: record * 10 }
+    }
+
+    fn write(writer: &mut DeadLetterWriter, record: u64, value: &[u8], raw: &[u8]) {
+        let (position, code, column, reason) = (position(record), "invalid_date", "day", "not a DATE, really");
+        writer
+            .write(&DeadLetter { position: &position, byte_length: 7_000, code, column, value, reason, raw })
+            .unwrap();
+    }
+
+    fn rows(path: &Path) -> Vec<Vec<Vec<u8>>> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).unwrap();
+        reader.byte_records().map(|record| record.unwrap().iter().map(<[u8]>::to_vec).collect()).collect()
+    }
+
+    fn files(directory: &TempDir) -> Vec<String> {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn any_bytes_come_back_as_they_were() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("errors.csv");
+        let raws: [&[u8]; 7] = [b"a,b", b"\"a\nb\",\"c\"\"d\"", b"\xff\xfe,\x80", b"a\r\nb", b"\r", b"\0 nul ", b""];
+        let mut writer = DeadLetterWriter::new(&path).unwrap();
+        for (record, raw) in (1..).zip(raws) {
+            write(&mut writer, record, raw, raw);
+        }
+        assert_eq!(writer.written(), 7);
+        writer.flush().unwrap();
+        assert!(!path.exists(), "nothing is published before the end");
+        assert_eq!(writer.publish().unwrap(), Some(fs::canonicalize(directory.path()).unwrap().join("errors.csv")));
+
+        let found = rows(&path);
+        assert_eq!(found[0], HEADER.map(|name| name.as_bytes().to_vec()));
+        assert_eq!(found.len(), raws.len() + 1);
+        for ((record, raw), row) in (1u64..).zip(raws).zip(&found[1..]) {
+            let places = [record + 1, record, record * 10, 7000].map(|number| number.to_string());
+            let mut wanted: Vec<&[u8]> = vec![b"in,put.zip", b"day \"1\".csv"];
+            wanted.extend(places.iter().map(String::as_bytes));
+            wanted.extend([&b"invalid_date"[..], b"day", raw, b"not a DATE, really", raw]);
+            assert_eq!(row, &wanted);
+        }
+        assert_eq!(files(&directory), ["errors.csv"]);
+    }
+
+    #[test]
+    fn only_a_successful_run_touches_the_file_of_the_last_one() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("errors.csv");
+        let run = |raws: &[&[u8]]| {
+            let mut writer = DeadLetterWriter::new(&path).unwrap();
+            raws.iter().for_each(|raw| write(&mut writer, 1, b"", raw));
+            writer
+        };
+        assert_eq!(run(&[]).publish().unwrap(), None);
+        assert!(files(&directory).is_empty(), "no dead letter, no file");
+        run(&[b"first"]).publish().unwrap();
+        drop(run(&[b"second"]));
+        assert_eq!(rows(&path)[1][10], b"first");
+        assert_eq!(files(&directory), ["errors.csv"], "nothing is left of the failed run");
+        run(&[b"third"]).publish().unwrap();
+        assert_eq!((rows(&path).len(), rows(&path)[1][10].as_slice()), (2, &b"third"[..]));
+        assert_eq!(run(&[]).publish().unwrap(), None);
+        assert!(files(&directory).is_empty(), "the stale file is gone");
+    }
+
+    #[test]
+    fn files_of_others_are_refused() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("errors.csv");
+        let header = HEADER.join(",");
+        for content in ["id,name\n1,x\n", &header[..20], &format!("{header},more\n"), &header] {
+            fs::write(&path, content).unwrap();
+            let error = DeadLetterWriter::new(&path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Output);
+            assert!(error.to_string().contains("it is some other file"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        // One that appears while the run is under way is safe too.
+        fs::remove_file(&path).unwrap();
+        let mut writer = DeadLetterWriter::new(&path).unwrap();
+        write(&mut writer, 1, b"", b"x");
+        fs::write(&path, "mine").unwrap();
+        assert!(writer.publish().is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+
+        let error = DeadLetterWriter::new(directory.path()).unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+        let error = DeadLetterWriter::new(&directory.path().join("no/errors.csv")).unwrap_err();
+        assert!(error.to_string().contains("is not a directory"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_file_is_filled_but_not_removed() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("errors.csv");
+        fs::write(&path, "").unwrap();
+        assert_eq!(DeadLetterWriter::new(&path).unwrap().publish().unwrap(), None);
+        assert_eq!(files(&directory), ["errors.csv"]);
+        let mut writer = DeadLetterWriter::new(&path).unwrap();
+        write(&mut writer, 1, b"", b"x");
+        writer.publish().unwrap();
+        assert_eq!(rows(&path).len(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_others_may_read_the_file() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = TempDir::new().unwrap();
+        let (target, link) = (directory.path().join("target.csv"), directory.path().join("link.csv"));
+        fs::write(&target, "").unwrap();
+        let ordinary = fs::metadata(&target).unwrap().permissions().mode();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut writer = DeadLetterWriter::new(&link).unwrap();
+        write(&mut writer, 1, b"", b"x");
+        writer.publish().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(rows(&target).len(), 2);
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode(), ordinary);
+    }
+}

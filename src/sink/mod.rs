@@ -1,0 +1,130 @@
+//! Columns to the world: a SQLite database that is published whole or not at all, and the dead-letter file. No threads,
+//! no channels, and no opinion on what a table means.
+//!
+//! # What is published when
+//!
+//! A run writes everything in one transaction of SQLite: `begin`, then `create_table`, `stage`, `rows` and
+//! `select_into` in any order, then `commit`. Nobody sees a part of it: who reads the database meanwhile has to wait,
+//! or, where the database has a write-ahead log, sees the tables of the run before. A process that is killed leaves the
+//! journal (or an unfinished log) beside the database, and the next program that opens the database, feedmill or not,
+//! puts the old content back before it reads a byte. There is nothing to clean up, and no state that could disagree
+//! with the tables.
+//!
+//! # The ledger
+//!
+//! The table `_feedmill_tables` has a row for each table that feedmill has made: its `name`, the CREATE TABLE statement
+//! as SQLite had it then (`created`), and what the caller says that it was made from (`definition`). A run replaces a
+//! table only if the ledger has its name and its CREATE TABLE statement is still the recorded one; a table that
+//! somebody else made, or dropped and made anew, or altered, is not touched unless the user asks for it. The ledger is
+//! written in the transaction that writes the tables, so that it is right about them at any instant. It holds no times
+//! and no paths, so that equal runs leave equal databases. Replacing a table drops the indexes and triggers that others
+//! have put on it; views stay.
+
+mod dead_letter;
+mod failing;
+mod new_file;
+mod options;
+mod sqlite;
+mod statements;
+
+pub use dead_letter::{DeadLetter, DeadLetterWriter};
+pub use failing::FailingSink;
+pub use options::SqliteOptions;
+pub use sqlite::{Database, SqliteSink, validate_sql};
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::chunk::{Cell, ColumnView, DataType, Field, Scalar, Selection};
+use crate::error::Result;
+
+/// Where the tables of a run go. Nothing is visible to others before `commit`; dropping a sink before that undoes
+/// everything, and is all that may be done with it after an error.
+pub trait Sink {
+    /// Starts the run: from here on nobody else can write.
+    ///
+    /// # Errors
+    /// When the target is locked or cannot be written.
+    fn begin(&mut self) -> Result<()>;
+
+    /// Makes an empty table, in the place of one that an earlier run has made.
+    ///
+    /// # Errors
+    /// When there is a table of that name that feedmill did not make, or the layout is wrong.
+    fn create_table(&mut self, layout: &TableLayout) -> Result<TableId>;
+
+    /// Makes an empty table that only `select_into` can read and that is never published.
+    ///
+    /// # Errors
+    /// When it exists, or cannot be written.
+    fn stage(&mut self, name: &str, columns: &[Field]) -> Result<TableId>;
+
+    /// Appends the selected rows, with one view for each column of the table. Rows of a table with a primary key may
+    /// come in any order; they end up in the order of the key.
+    ///
+    /// # Errors
+    /// When the target cannot be written. Two rows with the same primary key are found by the next `select_into` or
+    /// `commit`.
+    fn rows(&mut self, table: TableId, columns: &[ColumnView<'_>], selection: &Selection) -> Result<()>;
+
+    /// Makes a table of the rows of a SELECT over published and staged tables, in its order, and says how many there
+    /// are. A layout without columns takes the names from the SELECT and declares no types.
+    ///
+    /// # Errors
+    /// As `create_table` and `rows`; what is wrong with the SELECT comes with the place in `sql`.
+    fn select_into(&mut self, layout: &TableLayout, sql: &str) -> Result<u64>;
+
+    /// Publishes everything at once.
+    ///
+    /// # Errors
+    /// When two rows have the same primary key, or when it fails; then nothing is published.
+    fn commit(&mut self) -> Result<()>;
+}
+
+/// A table of a sink, for `rows`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableId(usize);
+
+/// What a table to publish looks like.
+#[derive(Debug, Clone, Default)]
+pub struct TableLayout {
+    /// Its name.
+    pub name: String,
+    /// Names and types of its columns; a type of `None` leaves the values as SQLite computes them.
+    pub columns: Vec<(String, Option<DataType>)>,
+    /// The columns of its PRIMARY KEY; empty without one. As in SQLite, rows with a NULL in the key are never equal.
+    pub primary_key: Vec<String>,
+    /// What the ledger says that the table was made from: the text of its SELECT, or a fingerprint.
+    pub definition: String,
+}
+
+/// Some rows of a SELECT.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultTable {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The values. SQLite has integers, doubles and text (blobs are given as text) and no other types.
+    pub rows: Vec<Vec<Scalar>>,
+    /// Whether there were more rows.
+    pub is_truncated: bool,
+}
+
+/// A function of the arguments' values; the error is a sentence without position.
+pub type ScalarCall = Arc<dyn Fn(&[Cell<'_>]) -> std::result::Result<Scalar, String> + Send + Sync>;
+
+/// A scalar function that SQL can call. Its result must depend on nothing but its arguments.
+#[derive(Clone)]
+pub struct ScalarFunction {
+    /// Its name in SQL; it takes the place of a function of SQLite with that name and arity.
+    pub name: String,
+    /// How many arguments it takes; -1 for any number.
+    pub arity: i32,
+    /// What it computes. Dates and timestamps arrive as text and booleans as integers, which is how SQLite has them.
+    pub call: ScalarCall,
+}
+
+impl fmt::Debug for ScalarFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.arity)
+    }
+}

@@ -1,0 +1,221 @@
+//! Bytes from the world: what a user names (files, globs, stdin) becomes streams of plain bytes, whatever they are packed
+//! in. Reads when it is asked to; knows nothing of CSV, starts no thread and writes nothing to disk.
+
+mod compression;
+mod encoding;
+mod expand;
+mod zip;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+
+use compression::Packing;
+
+pub use encoding::Encoding;
+pub use expand::expand;
+
+/// A stream of bytes that owns what it reads from.
+pub type Stream = Box<dyn Read + Send>;
+
+/// Is told of every read from an input how many bytes, as they lie on disk, it got: of each block, not of each byte.
+/// Over all members these come to at most `Input::size`; the directory of a zip archive is not counted.
+pub type OnRead = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Something to read: a file, a pipe or stdin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    name: Arc<str>,
+    path: Option<PathBuf>,
+    size: Option<u64>,
+}
+
+impl Input {
+    /// The name in messages and dead letters: the path as written, or as a glob found it; `-` for stdin.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it lies; `None` for stdin.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Its bytes on disk; `None` for stdin and pipes, which can be opened only once.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Learns from the first bytes how it is packed, and offers what is in it.
+    ///
+    /// The directory of a zip archive is checked as a whole, so that a member that cannot be read is known before the
+    /// first row of the archive.
+    pub fn open(&self, on_read: &OnRead) -> Result<Members> {
+        let origin = Origin { input: Arc::clone(&self.name), member: None };
+        let stream: Stream = match &self.path {
+            None => Box::new(io::stdin()),
+            Some(path) => {
+                Box::new(File::open(path).map_err(|cause| Error::io(ErrorKind::Input, "open", path, &cause))?)
+            }
+        };
+        let (head, stream) = compression::peek(counted(stream, on_read)).map_err(|cause| origin.error(None, &cause))?;
+        match (&self.path, self.size, Packing::of(&head)) {
+            (Some(path), Some(_), Some(Packing::Zip)) => {
+                Ok(Members(Rest::Archive(zip::Archive::open(path, origin, on_read)?)))
+            }
+            _ => compression::unpack(origin, None, stream).map(|member| Members(Rest::One(Some(member)))),
+        }
+    }
+}
+
+/// The members of an input, in order; an input that is no archive is its own only member.
+///
+/// A zip archive opens each member when it is asked for, by a file handle of its own.
+pub struct Members(Rest);
+
+enum Rest {
+    One(Option<Member>),
+    Archive(zip::Archive),
+}
+
+impl Iterator for Members {
+    type Item = Result<Member>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Rest::One(member) => member.take().map(Ok),
+            Rest::Archive(archive) => archive.next(),
+        }
+    }
+}
+
+/// A stream of bytes with its name. What is wrong with an archive shows only at its end, so a member is good only when
+/// it was read until it had no more bytes.
+pub struct Member {
+    origin: Origin,
+    size: Option<u64>,
+    packing: Option<Packing>,
+    stream: Stream,
+}
+
+impl Member {
+    /// A member that is read from `stream`.
+    pub fn new(origin: Origin, stream: Stream) -> Self {
+        Member { origin, size: None, packing: None, stream }
+    }
+
+    /// Where its bytes come from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// How many bytes it will give, where that is known.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// The member as UTF-8. UTF-8 itself is handed through as it is, byte order mark and faults included.
+    #[must_use]
+    pub fn decode(self, encoding: Encoding) -> Self {
+        let size = self.size.filter(|_| encoding == Encoding::UTF_8);
+        Member { stream: encoding.decode(self.stream), size, ..self }
+    }
+
+    /// Reads until `buffer` is full or the member ends, and returns how many bytes it read.
+    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.stream.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.error(&cause)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// What a failed `Read::read` of this member means, with the names of input and member and what to do.
+    pub fn error(&self, cause: &io::Error) -> Error {
+        self.origin.error(self.packing, cause)
+    }
+}
+
+impl Read for Member {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+/// Where bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The name of the input.
+    pub input: Arc<str>,
+    /// The member of the archive, if the input is one. Only ever a label: nothing is written under this name.
+    pub member: Option<Arc<str>>,
+}
+
+impl Origin {
+    fn error(&self, packing: Option<Packing>, cause: &io::Error) -> Error {
+        // What decoders find wrong is never an error of the operating system.
+        let Some(packing) = packing.filter(|_| cause.raw_os_error().is_none()) else {
+            return Error::new(ErrorKind::Input, format!("cannot read {self}: {cause}"));
+        };
+        if compression::is_window_error(cause) {
+            return compression::window_error(self);
+        }
+        let what = if cause.kind() == io::ErrorKind::UnexpectedEof { "truncated" } else { "truncated or corrupt" };
+        let message = format!("cannot read {self}: the {} is {what}: {cause}", packing.noun());
+        let help = match &*self.input {
+            "-" => "what was piped in is incomplete or damaged".to_owned(),
+            file => format!("test it with `{} {file}`, and fetch it again if that fails too", packing.test_command()),
+        };
+        Error::new(ErrorKind::Input, message).help(help)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if &*self.input == "-" { "stdin" } else { &self.input })?;
+        match &self.member {
+            Some(member) => write!(f, "!{member}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name that can be shown: what would move the cursor, colour the terminal or turn the text around is escaped.
+fn printable(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for char in name.chars() {
+        let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if char.is_control() || turns { shown.extend(char.escape_unicode()) } else { shown.push(char) }
+    }
+    shown
+}
+
+struct Counted<R> {
+    reader: R,
+    on_read: OnRead,
+}
+
+/// A stream that tells `on_read` what it reads.
+fn counted(reader: impl Read + Send + 'static, on_read: &OnRead) -> Stream {
+    Box::new(Counted { reader, on_read: Arc::clone(on_read) })
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        (self.on_read)(count as u64);
+        Ok(count)
+    }
+}

@@ -1,0 +1,206 @@
+//! The same job by both engines, and every difference between the results. Judges neither of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chunk::Scalar;
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::plan::Plan;
+use crate::reference::{FeedResult, Reference, ReferenceReject};
+use crate::run::{self, FeedFigures, Figures, Options, Progress, sqlite_functions};
+use crate::sink::{Database, DeadLetterWriter, Sink, SqliteOptions, SqliteSink};
+use crate::source::expand;
+
+/// What came of comparing the two engines.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// The figures of the fast engine.
+    pub figures: Figures,
+    /// Rows compared, by table.
+    pub tables: Vec<(String, u64)>,
+    /// Rejected records compared.
+    pub rejects: u64,
+    /// What differs, a line each; at most `Verdict::MAX_DIFFERENCES` of a kind.
+    pub differences: Vec<String>,
+}
+
+impl Verdict {
+    /// How many differences of one table, or of one feed's rejects, are listed.
+    pub const MAX_DIFFERENCES: usize = 20;
+}
+
+/// Runs a plan by both engines in `dir`, a folder for databases that nobody else uses, and compares everything.
+///
+/// # Errors
+/// When either engine cannot run at all; a difference is no error.
+pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Verdict> {
+    let fast_db = dir.join("engine.db");
+    let letters_path = dir.join("engine-errors.csv");
+    let sqlite = SqliteOptions { functions: sqlite_functions(), ..SqliteOptions::default() };
+    let mut letters = DeadLetterWriter::new(&letters_path)?;
+    let mut sink = SqliteSink::open(&fast_db, &sqlite)?;
+    let figures = run::run(plan, options, &mut sink, &mut letters, progress)?;
+    drop(sink);
+    letters.publish()?;
+
+    let slow_db = dir.join("reference.db");
+    let mut sink = SqliteSink::open(&slow_db, &sqlite)?;
+    sink.begin()?;
+    let mut results = Vec::new();
+    for feed in 0..plan.feeds.len() {
+        let result = reference(plan, feed, options.sample)?;
+        for table in &result.tables {
+            run::publish_rows(plan, table.table, &table.rows, &mut sink)?;
+        }
+        results.push(result);
+    }
+    run::select_tables(plan, &mut sink)?;
+    sink.commit()?;
+    drop(sink);
+
+    let mut verdict = Verdict::default();
+    for (result, feed) in results.iter().zip(&figures.feeds) {
+        compare_figures(result, feed, &mut verdict.differences);
+    }
+    verdict.rejects = compare_rejects(&letters_path, &results, &mut verdict.differences)?;
+    let (fast, slow) = (Database::open(&fast_db, &[])?, Database::open(&slow_db, &[])?);
+    for table in &plan.tables {
+        let rows = compare_table(&table.name, &fast, &slow, &mut verdict.differences)?;
+        verdict.tables.push((table.name.clone(), rows));
+    }
+    verdict.figures = figures;
+    Ok(verdict)
+}
+
+/// A feed by the reference engine.
+fn reference(plan: &Plan, feed: usize, sample: Option<u64>) -> Result<FeedResult> {
+    let mut reference = Reference::new(plan, feed, None);
+    for input in expand(&plan.feeds[feed].files)? {
+        for member in input.open(&(Arc::new(|_| ()) as _))? {
+            let mut member = run::open(&plan.feeds[feed], sample, member?)?;
+            let origin = member.origin().clone();
+            reference.read(&origin.input, origin.member.as_deref().unwrap_or(""), &mut member)?;
+        }
+    }
+    reference.finish()
+}
+
+fn compare_figures(slow: &FeedResult, fast: &FeedFigures, differences: &mut Vec<String>) {
+    let mut compare = |what: &str, fast_value: u64, slow_value: u64| {
+        if fast_value != slow_value {
+            differences.push(format!("{}: {what}: engine {fast_value}, reference {slow_value}", fast.name));
+        }
+    };
+    compare("read", fast.read, slow.read);
+    compare("loaded", fast.loaded, slow.loaded);
+    compare("filtered", fast.filtered, slow.filtered);
+    compare("rejected", fast.rejected, slow.rejected);
+    for ((name, fast_count), (_, slow_count)) in fast.counters.iter().zip(&slow.counters) {
+        compare(&format!("counter {name}"), *fast_count, *slow_count);
+    }
+    for (column, fast_count) in &fast.nullified {
+        compare(&format!("nullified {column}"), *fast_count, slow.nullified.get(column).copied().unwrap_or(0));
+    }
+}
+
+/// The columns of a dead letter that both engines have to agree on; the reason is for people.
+const COMPARED: [&str; 10] =
+    ["input", "member", "line", "record", "byte_offset", "byte_length", "code", "column", "value", "raw"];
+
+fn compare_rejects(path: &Path, results: &[FeedResult], differences: &mut Vec<String>) -> Result<u64> {
+    let slow: Vec<Vec<Vec<u8>>> = results.iter().flat_map(|result| &result.rejects).map(letter).collect();
+    let mut fast: Vec<Vec<Vec<u8>>> = Vec::new();
+    if path.exists() {
+        let failed = |cause: ::csv::Error| Error::io(ErrorKind::Internal, "read", path, &cause);
+        let mut reader = ::csv::Reader::from_path(path).map_err(failed)?;
+        let header: BTreeMap<String, usize> = reader
+            .headers()
+            .map_err(failed)?
+            .iter()
+            .enumerate()
+            .map(|(place, name)| (name.to_owned(), place))
+            .collect();
+        for record in reader.byte_records() {
+            let record = record.map_err(failed)?;
+            let field =
+                |name: &&str| header.get(*name).and_then(|place| record.get(*place)).unwrap_or_default().to_vec();
+            fast.push(COMPARED.iter().map(field).collect());
+        }
+    }
+    let show = |letter: Option<&Vec<Vec<u8>>>| match letter {
+        None => "nothing".to_owned(),
+        Some(fields) => {
+            let fields: Vec<String> = fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+            format!("({})", fields.join(", "))
+        }
+    };
+    let rows = fast.len().max(slow.len());
+    (0..rows).filter(|row| fast.get(*row) != slow.get(*row)).take(Verdict::MAX_DIFFERENCES).for_each(|row| {
+        let (fast, slow) = (show(fast.get(row)), show(slow.get(row)));
+        differences.push(format!("dead letter {}: engine {fast}, reference {slow}", row + 1));
+    });
+    Ok(rows as u64)
+}
+
+fn letter(reject: &ReferenceReject) -> Vec<Vec<u8>> {
+    let numbers = [reject.line, reject.record, reject.byte_offset, reject.byte_length];
+    let mut fields = vec![reject.input.clone().into_bytes(), reject.member.clone().into_bytes()];
+    fields.extend(numbers.iter().map(|number| number.to_string().into_bytes()));
+    fields.extend([
+        reject.code.as_str().as_bytes().to_vec(),
+        reject.column.clone().into_bytes(),
+        reject.value.clone(),
+        reject.raw.clone(),
+    ]);
+    fields
+}
+
+/// Rows are fetched in pages by rowid, which counts from 1 in tables that were just made.
+const PAGE_ROWS: usize = 10_000;
+
+fn compare_table(name: &str, fast: &Database, slow: &Database, differences: &mut Vec<String>) -> Result<u64> {
+    let quoted = name.replace('"', "\"\"");
+    let mut compared = 0u64;
+    let mut listed = 0;
+    loop {
+        let last = compared + PAGE_ROWS as u64;
+        let sql = format!("SELECT * FROM \"{quoted}\" WHERE rowid > {compared} AND rowid <= {last} ORDER BY rowid");
+        let fast_page = fast.query_rows(name, &sql, PAGE_ROWS)?;
+        let slow_page = slow.query_rows(name, &sql, PAGE_ROWS)?;
+        for row in 0..fast_page.rows.len().max(slow_page.rows.len()) {
+            let (fast_row, slow_row) = (fast_page.rows.get(row), slow_page.rows.get(row));
+            if fast_row != slow_row && listed < Verdict::MAX_DIFFERENCES {
+                listed += 1;
+                let number = compared + row as u64 + 1;
+                differences.push(difference(name, number, &fast_page.columns, fast_row, slow_row));
+            }
+        }
+        compared += fast_page.rows.len() as u64;
+        if fast_page.rows.len() < PAGE_ROWS || slow_page.rows.len() < PAGE_ROWS {
+            return Ok(compared);
+        }
+    }
+}
+
+fn difference(
+    table: &str,
+    number: u64,
+    columns: &[String],
+    fast: Option<&Vec<Scalar>>,
+    slow: Option<&Vec<Scalar>>,
+) -> String {
+    let (Some(fast), Some(slow)) = (fast, slow) else {
+        let who = if fast.is_some() { "engine" } else { "reference" };
+        return format!("{table}: row {number}: only the {who} has it");
+    };
+    let cells: Vec<String> = columns
+        .iter()
+        .zip(fast.iter().zip(slow))
+        .filter(|(_, (fast, slow))| fast != slow)
+        .map(|(column, (fast, slow))| format!("{column}: engine {fast:?}, reference {slow:?}"))
+        .collect();
+    format!("{table}: row {number}: {}", cells.join("; "))
+}
