@@ -26,11 +26,6 @@ impl Block {
         let tail = Tail::end_of_input(bytes.len());
         Block { bytes, offset: 0, too_long: None, tail }
     }
-
-    /// The length of the only record of the block, when it is longer than the limit and the block has only its beginning.
-    pub fn record_bytes(&self) -> Option<u64> {
-        self.too_long
-    }
 }
 
 /// Cuts a stream into blocks. Memory is bounded by `max_record_bytes` plus two blocks, whatever the input.

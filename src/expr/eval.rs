@@ -16,7 +16,7 @@ use crate::expr::program::{FaultKind, Function, NodeId, Op, Program};
 /// The bounds of what an evaluator remembers of the distinct values of one text column.
 #[derive(Debug, Clone, Copy)]
 pub struct DictionaryLimits {
-    /// Distinct values, after which all are forgotten. One chunk may pass the limit. 0 remembers nothing beyond a chunk.
+    /// Distinct values, after which all are forgotten. One chunk may pass the limit; 0 remembers nothing beyond it.
     pub entries: usize,
     /// Bytes of these values and of the texts computed from them, likewise.
     pub bytes: usize,

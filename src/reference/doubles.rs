@@ -163,14 +163,14 @@ mod tests {
         }
     }
 
-    /// Far from 1, the powers of ten that SQLite calculates with are not exact, and neither is the last digit.
+    /// For other numbers SQLite calculates with rounded powers of ten, and the last digit is not always right.
     fn moderate() -> impl Strategy<Value = f64> {
         prop_oneof![
-            (any::<f64>(), -60..80i32).prop_map(|(value, power)| {
+            (any::<f64>(), -33..60i32).prop_map(|(value, power)| {
                 let (mantissa, exponent) = (value.to_bits() & ((1 << 52) - 1), (1023 + power) as u64);
                 f64::from_bits(mantissa | (exponent << 52)).copysign(value)
             }),
-            (any::<i64>(), 0..20i32).prop_map(|(units, scale)| units as f64 / 10f64.powi(scale)),
+            (any::<i64>(), 0..9i32).prop_map(|(units, scale)| units as f64 / 10f64.powi(scale)),
             (-1_000_000..1_000_000i64, 0..7i32).prop_map(|(units, scale)| units as f64 / 10f64.powi(scale)),
         ]
     }

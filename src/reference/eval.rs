@@ -13,6 +13,9 @@ use crate::reference::{cast, dates, doubles, text};
 /// The value of an expression in a row, or why it has none.
 pub(super) type Value = Result<Scalar, FaultKind>;
 
+/// The longest text that an expression may make.
+const LONGEST_TEXT_BYTES: usize = 1 << 24;
+
 /// The rows of all lookups by their keys.
 pub(super) struct Lookups<'a> {
     plans: &'a [LookupPlan],
@@ -96,7 +99,10 @@ impl<'a> Row<'a> {
             Op::Call(function, arguments) => {
                 let types: Vec<DataType> = arguments.iter().map(|id| self.program.data_type(*id)).collect();
                 let values = arguments.iter().map(|id| self.value(*id)).collect::<Result<Vec<_>, _>>()?;
-                call(function, &values, &types, node.data_type)
+                match call(function, &values, &types, node.data_type)? {
+                    Scalar::Text(text) if text.len() > LONGEST_TEXT_BYTES => Err(FaultKind::Overflow),
+                    value => Ok(value),
+                }
             }
         }
     }
@@ -154,7 +160,7 @@ fn call(function: &Function, values: &[Scalar], types: &[DataType], result: Data
         | Function::Shift(_)
         | Function::AddDays
         | Function::DaysBetween => of_dates(function, values, types[0]),
-        _ => Ok(of_texts(function, values)),
+        _ => of_texts(function, values),
     }
 }
 
@@ -238,12 +244,12 @@ fn of_dates(function: &Function, values: &[Scalar], data_type: DataType) -> Valu
     value.and_then(|moment| dates::value_of(moment, data_type)).map(Scalar::Int).ok_or(FaultKind::Overflow)
 }
 
-fn of_texts(function: &Function, values: &[Scalar]) -> Scalar {
+fn of_texts(function: &Function, values: &[Scalar]) -> Value {
     let texts: Vec<String> = values.iter().filter(|value| matches!(value, Scalar::Text(_))).map(text_of).collect();
     let subject = texts[0].as_str();
     let second = texts.get(1).map(String::as_str);
     let captured = |bytes: &[u8]| Scalar::Text(bytes.into());
-    match (function, values) {
+    Ok(match (function, values) {
         (Function::Concat, _) => text_value(&texts.concat()),
         (Function::Lower, _) => text_value(&subject.to_ascii_lowercase()),
         (Function::Upper, _) => text_value(&subject.to_ascii_uppercase()),
@@ -252,7 +258,10 @@ fn of_texts(function: &Function, values: &[Scalar]) -> Scalar {
             let trimmed = if *side == TrimSide::End { subject } else { text::trim_start(subject, characters) };
             text_value(if *side == TrimSide::Start { trimmed } else { text::trim_end(trimmed, characters) })
         }
-        (Function::Replace, _) => text_value(&text::replace(subject, &texts[1], &texts[2])),
+        (Function::Replace, _) => {
+            let replaced = text::replace(subject, &texts[1], &texts[2], LONGEST_TEXT_BYTES);
+            text_value(&replaced.ok_or(FaultKind::Overflow)?)
+        }
         (Function::Substr, [_, start]) => text_value(&text::substr(subject, i64_of(start), None)),
         (Function::Substr, [_, start, length]) => {
             text_value(&text::substr(subject, i64_of(start), Some(i64_of(length))))
@@ -271,7 +280,7 @@ fn of_texts(function: &Function, values: &[Scalar]) -> Scalar {
             captured(&pattern.replacen(subject.as_bytes(), limit, replacement.as_ref()))
         }
         _ => unbound(function, values),
-    }
+    })
 }
 
 fn int_of(value: &Scalar) -> i128 {
@@ -519,7 +528,7 @@ mod tests {
                 T::Text,
                 Ok(text("02/00")),
             ),
-            (Function::Strftime { format: "%z".into() }, vec![Scalar::Int(1)], vec![T::Date], T::Text, invalid.clone()),
+            (Function::Strftime { format: "%z".into() }, vec![Scalar::Int(1)], vec![T::Date], T::Text, invalid),
             (Function::DateTrunc(DatePart::Week), vec![Scalar::Int(0)], vec![T::Date], T::Date, integer(-3)),
             (
                 Function::DateTrunc(DatePart::Week),
@@ -541,6 +550,20 @@ mod tests {
             let shown = format!("{function:?} of {arguments:?}");
             assert_eq!(evaluate(function, &arguments, &types, result), expected, "{shown}");
         }
+    }
+
+    #[test]
+    fn texts_have_a_greatest_length() {
+        let half = text(&"x".repeat(LONGEST_TEXT_BYTES / 2));
+        let double = |function, more: Vec<Scalar>| {
+            let arguments = [vec![half.clone()], more].concat();
+            let length = |value| if let Scalar::Text(text) = value { text.len() } else { 0 };
+            evaluate(function, &arguments, &vec![T::Text; arguments.len()], T::Text).map(length)
+        };
+        assert_eq!(double(Function::Concat, vec![half.clone()]), Ok(LONGEST_TEXT_BYTES));
+        assert_eq!(double(Function::Concat, vec![half.clone(), text("x")]), Err(FaultKind::Overflow));
+        assert_eq!(double(Function::Replace, vec![text("x"), text("yy")]), Ok(LONGEST_TEXT_BYTES));
+        assert_eq!(double(Function::Replace, vec![text("x"), half.clone()]), Err(FaultKind::Overflow));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::expr::FaultKind;
 use crate::plan::{FeedColumn, FeedOutput, FeedPlan, GroupColumn, OutputKind, Plan};
 use crate::reference::eval::{Lookups, Row};
 use crate::reference::groups::Groups;
-use crate::reference::records::{Record, Records};
+use crate::reference::records::{Record, Records, Splitter};
 
 /// Everything that comes of a feed.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ pub struct ReferenceReject {
     pub code: RejectCode,
     /// The column at fault; empty for the record as a whole and for what is computed.
     pub column: String,
-    /// The first `Reject::MAX_VALUE_BYTES` of an invalid value; empty for every other fault.
+    /// The first `Reject::MAX_VALUE_BYTES` of the invalid text, or of the text in the column of a CHECK; else empty.
     pub value: Vec<u8>,
     /// Its bytes without the line end; no more than the longest record has.
     pub raw: Vec<u8>,
@@ -85,6 +85,7 @@ pub struct Reference<'a> {
     plan: &'a Plan,
     feed: &'a FeedPlan,
     lookups: Lookups<'a>,
+    splitter: Splitter,
     sample: u64,
     outputs: Vec<Taken>,
     result: FeedResult,
@@ -132,6 +133,7 @@ impl<'a> Reference<'a> {
             plan,
             feed,
             lookups: Lookups::new(&plan.lookups),
+            splitter: Splitter::new(&feed.dialect),
             sample: sample.unwrap_or(u64::MAX),
             outputs,
             result,
@@ -198,7 +200,7 @@ impl<'a> Reference<'a> {
     }
 
     /// The fields of a record, of which there must be so many.
-    fn fields(&self, record: &Record, count: Option<usize>) -> Outcome<Vec<String>> {
+    fn fields(&mut self, record: &Record, count: Option<usize>) -> Outcome<Vec<String>> {
         if let Some(code) = record.fault {
             return Err(Fault::of_record(code));
         }
@@ -208,7 +210,7 @@ impl<'a> Reference<'a> {
         if text.contains('\0') {
             return Err(Fault::of_record(RejectCode::NulByte));
         }
-        let fields = records::split(text, &self.feed.dialect);
+        let fields = self.splitter.split(text).map_err(|_| Fault::of_record(RejectCode::InvalidUtf8))?;
         match count {
             Some(count) if fields.len() < count => Err(Fault::of_record(RejectCode::TooFewFields)),
             Some(count) if fields.len() > count => Err(Fault::of_record(RejectCode::TooManyFields)),
@@ -222,7 +224,9 @@ impl<'a> Reference<'a> {
         let mut row = Row::new(&self.feed.program, &self.lookups, &inputs);
         for check in &self.feed.checks {
             if row.value(check.predicate)? == Scalar::Bool(false) {
-                return Err(Fault { column: check.column.clone(), ..Fault::of_record(RejectCode::CheckFailed) });
+                let place = self.feed.columns.iter().position(|column| column.name == check.column);
+                let text = place.and_then(|place| positions[place]).map_or("", |position| &fields[position]);
+                return Err(Fault::of_value(RejectCode::CheckFailed, &check.column, text));
             }
         }
         let mut parts = Vec::new();
@@ -263,7 +267,6 @@ impl<'a> Reference<'a> {
                 continue;
             };
             let text = &fields[*position];
-            let fault = |code, value: &[u8]| Fault { code, column: column.name.clone(), value: value.to_vec() };
             let value = if self.feed.nulls.contains(text) {
                 Ok(Scalar::Null)
             } else {
@@ -272,13 +275,12 @@ impl<'a> Reference<'a> {
                         *self.result.nullified.entry(column.name.clone()).or_default() += 1;
                         Ok(Scalar::Null)
                     }
-                    Err(code) => Err(fault(code, &text.as_bytes()[..text.len().min(Reject::MAX_VALUE_BYTES)])),
-                    Ok(value) => Ok(value),
+                    result => result.map_err(|code| Fault::of_value(code, &column.name, text)),
                 }
             };
             match value {
                 Ok(Scalar::Null) if column.not_null => {
-                    first_fault.get_or_insert(fault(RejectCode::NullValue, b""));
+                    first_fault.get_or_insert(Fault::of_value(RejectCode::NullValue, &column.name, ""));
                 }
                 Ok(value) => values.push(value),
                 Err(fault) => {
@@ -335,8 +337,8 @@ fn positions(feed: &FeedPlan, header: &[String]) -> std::result::Result<Vec<Opti
         let places: Vec<usize> = (0..header.len()).filter(|place| header[*place] == column.name).collect();
         match places.as_slice() {
             [] => Err(format!("there is no column {}", column.name)),
-            [_, _, ..] if column.used => Err(format!("there are {} columns {}", places.len(), column.name)),
-            [place, ..] => Ok(column.used.then_some(*place)),
+            [_, _, ..] => Err(format!("there are {} columns {}", places.len(), column.name)),
+            [place] => Ok(column.used.then_some(*place)),
         }
     };
     feed.columns.iter().map(position).collect()
@@ -344,7 +346,12 @@ fn positions(feed: &FeedPlan, header: &[String]) -> std::result::Result<Vec<Opti
 
 impl Fault {
     fn of_record(code: RejectCode) -> Self {
-        Fault { code, column: String::new(), value: Vec::new() }
+        Fault::of_value(code, "", "")
+    }
+
+    fn of_value(code: RejectCode, column: &str, text: &str) -> Self {
+        let value = text.bytes().take(Reject::MAX_VALUE_BYTES).collect();
+        Fault { code, column: column.to_owned(), value }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Frames the records of a stream, byte by byte, and splits them with the csv crate. Knows nothing of types.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use crate::chunk::RejectCode;
@@ -170,28 +171,40 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// The fields of a whole record, without their quotes.
-pub(super) fn split(record: &str, dialect: &Dialect) -> Vec<String> {
-    // The csv crate drops a byte order mark at the start of its input, and empty lines: behind one, U+FEFF is data.
-    let input = format!("\n{record}");
-    csv::ReaderBuilder::new()
-        .delimiter(dialect.delimiter)
-        .quoting(dialect.quote.is_some())
-        .quote(dialect.quote.unwrap_or(b'"'))
-        .terminator(csv::Terminator::Any(b'\n'))
-        .has_headers(false)
-        .buffer_capacity(input.len())
-        .from_reader(input.as_bytes())
-        .into_records()
-        // One record of valid UTF-8, read from memory: there is nothing left to fail.
-        .flatten()
-        .flat_map(|fields| fields.iter().map(str::to_owned).collect::<Vec<_>>())
-        .collect()
+/// Splits whole records with the csv crate. One reader for all of them, since making one takes longer than splitting.
+pub(super) struct Splitter(::csv::Reader<VecDeque<u8>>);
+
+impl Splitter {
+    /// A splitter for records of a dialect.
+    pub(super) fn new(dialect: &Dialect) -> Self {
+        let reader = ::csv::ReaderBuilder::new()
+            .delimiter(dialect.delimiter)
+            .quoting(dialect.quote.is_some())
+            .quote(dialect.quote.unwrap_or(b'"'))
+            .terminator(::csv::Terminator::Any(b'\n'))
+            .has_headers(false)
+            .flexible(true)
+            // The csv crate drops a byte order mark at the start of its input, and empty lines: behind one, U+FEFF is data.
+            .from_reader(VecDeque::from([b'\n']));
+        Splitter(reader)
+    }
+
+    /// The fields of a whole record, without their quotes.
+    ///
+    /// # Errors
+    /// None that a record of valid UTF-8 can cause.
+    pub(super) fn split(&mut self, record: &str) -> ::csv::Result<Vec<String>> {
+        self.0.get_mut().extend(record.bytes().chain([b'\n']));
+        let mut fields = ::csv::StringRecord::new();
+        self.0.read_record(&mut fields)?;
+        Ok(fields.iter().map(str::to_owned).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Gives one byte a read, so that every look-ahead crosses a refill.
     struct Trickle<'a>(&'a [u8]);
@@ -223,12 +236,15 @@ mod tests {
     /// Line, offset, length and fields of each record, fields in brackets, or the code of its fault.
     fn shapes(input: &[u8], limit: usize) -> Vec<String> {
         let dialect = Dialect { max_record_bytes: limit, ..Dialect::default() };
+        let mut splitter = Splitter::new(&dialect);
         frame(input, dialect)
             .iter()
             .map(|record| {
                 let what = match record.fault {
                     Some(code) => format!("{code} {}", shown(&String::from_utf8_lossy(&record.bytes))),
-                    None => split(std::str::from_utf8(&record.bytes).unwrap(), &dialect)
+                    None => splitter
+                        .split(std::str::from_utf8(&record.bytes).unwrap())
+                        .unwrap()
                         .iter()
                         .map(|field| format!("[{}]", shown(field)))
                         .collect(),
@@ -246,6 +262,7 @@ mod tests {
             ("a,b\nc\n", vec!["1 0+3 [a][b]", "2 4+1 [c]"]),
             ("a\r\n\r\n\nb", vec!["1 0+1 [a]", "4 6+1 [b]"]),
             ("\u{feff}a\n\u{feff}b", vec!["1 3+1 [a]", "2 5+4 [\\u{feff}b]"]),
+            ("\u{feff}\u{feff}a", vec!["1 3+4 [\\u{feff}a]"]),
             ("a\rb\nc\r", vec!["1 0+3 [a\\rb]", "2 4+2 [c\\r]"]),
             ("\r\r\na", vec!["1 0+1 [\\r]", "2 3+1 [a]"]),
             (",\n\"\"\n", vec!["1 0+1 [][]", "2 2+2 []"]),
@@ -292,6 +309,52 @@ mod tests {
         let dialect = Dialect { delimiter: b';', quote: None, ..Dialect::default() };
         let records = frame(b"\"a;b\"\n", dialect);
         assert_eq!(records.len(), 1);
-        assert_eq!(split(std::str::from_utf8(&records[0].bytes).unwrap(), &dialect), ["\"a", "b\""]);
+        assert_eq!(
+            Splitter::new(&dialect).split(std::str::from_utf8(&records[0].bytes).unwrap()).unwrap(),
+            ["\"a", "b\""]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_csv_crate_writes_is_read_back(
+            rows in prop::collection::vec(prop::collection::vec("[a,\"\r\n\u{e9}]{0,4}", 1..4), 0..5),
+            crlf in any::<bool>(),
+        ) {
+            let terminator = if crlf { ::csv::Terminator::CRLF } else { ::csv::Terminator::Any(b'\n') };
+            let mut writer = ::csv::WriterBuilder::new().flexible(true).terminator(terminator).from_writer(Vec::new());
+            for row in &rows {
+                writer.write_record(row).unwrap();
+            }
+            let input = writer.into_inner().unwrap();
+            let mut splitter = Splitter::new(&Dialect::default());
+            let found: Vec<_> = frame(&input, Dialect::default())
+                .iter()
+                .map(|record| splitter.split(std::str::from_utf8(&record.bytes).unwrap()).unwrap())
+                .collect();
+            prop_assert_eq!(found, rows);
+        }
+
+        /// Whatever the bytes are, each of them is in a record or its line end, or in a line end between records, and
+        /// no rejected record takes a line with it that follows on its own.
+        #[test]
+        fn no_byte_is_lost(input in "[a,\"\r\n]{0,30}", limit in 1..8usize) {
+            let records = frame(input.as_bytes(), Dialect { max_record_bytes: limit, ..Dialect::default() });
+            let mut end = 0;
+            for record in &records {
+                let start = record.byte_offset as usize;
+                prop_assert!(input[end..start].chars().all(|character| "\r\n".contains(character)));
+                end = start + record.byte_length as usize;
+                let line_feeds = input[..start].matches('\n').count() as u64;
+                prop_assert_eq!(record.line, line_feeds + 1);
+                if record.fault.is_none() {
+                    prop_assert_eq!(&record.bytes, &input.as_bytes()[start..end]);
+                    prop_assert!(record.bytes.len() <= limit);
+                } else {
+                    prop_assert!(input.as_bytes()[start..end].starts_with(&record.bytes));
+                }
+            }
+            prop_assert!(input[end..].chars().all(|character| "\r\n".contains(character)));
+        }
     }
 }

@@ -10,9 +10,15 @@ pub(super) fn trim_end<'a>(text: &'a str, characters: &str) -> &'a str {
     text.trim_end_matches(|character| characters.contains(character))
 }
 
-/// replace(): every occurrence; the text itself if `from` is empty.
-pub(super) fn replace(text: &str, from: &str, to: &str) -> String {
-    if from.is_empty() { text.to_owned() } else { text.replace(from, to) }
+/// replace(): every occurrence; the text itself if `from` is empty; `None` for a text longer than `longest`.
+pub(super) fn replace(text: &str, from: &str, to: &str, longest: usize) -> Option<String> {
+    if from.is_empty() {
+        return Some(text.to_owned());
+    }
+    // A long text of short occurrences could become longer than any memory.
+    let replaced = text.matches(from).count();
+    let length = text.len() - replaced * from.len() + replaced * to.len();
+    (length <= longest).then(|| text.replace(from, to))
 }
 
 /// substr(): characters are numbered 1, 2, ... from the start and -1, -2, ... from the end; a negative length takes
@@ -177,7 +183,11 @@ mod tests {
             prop_assert_eq!(position(&text, &part), sqlite::<i64>("SELECT instr(?, ?)", pair));
             prop_assert_eq!(trim_start(&text, &part), sqlite::<String>("SELECT ltrim(?, ?)", pair));
             prop_assert_eq!(trim_end(&text, &part), sqlite::<String>("SELECT rtrim(?, ?)", pair));
-            prop_assert_eq!(replace(&text, &part, &with), sqlite::<String>("SELECT replace(?, ?, ?)", (&text, &part, &with)));
+            let replaced: String = sqlite("SELECT replace(?, ?, ?)", (&text, &part, &with));
+            prop_assert_eq!(replace(&text, &part, &with, replaced.len()), Some(replaced.clone()));
+            if !part.is_empty() && !replaced.is_empty() {
+                prop_assert_eq!(replace(&text, &part, &with, replaced.len() - 1), None);
+            }
         }
 
         #[test]

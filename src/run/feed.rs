@@ -246,7 +246,7 @@ impl<'a> Writer<'a> {
             };
             self.letters.write(&DeadLetter {
                 position: &position,
-                byte_length: outcome.too_long.unwrap_or(u64::from(span.len)),
+                byte_length: u64::from(span.len),
                 code: reject.code.as_str(),
                 column: &reject.column,
                 value: &reject.value,

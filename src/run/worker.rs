@@ -25,8 +25,6 @@ pub(super) struct Outcome {
     pub(super) records: u64,
     /// Its physical lines.
     pub(super) lines: u64,
-    /// The length of its only record, when it was longer than the limit and `bytes` has only the beginning.
-    pub(super) too_long: Option<u64>,
     /// Its rejected records, ascending.
     pub(super) rejects: Vec<Reject>,
     /// Good records that at least one table took.
@@ -97,7 +95,7 @@ impl<'p> Worker<'p> {
             }),
         };
         member.parser.parse(&block, &mut self.records);
-        let (offset, too_long) = (block.offset, block.record_bytes());
+        let offset = block.offset;
         let decoded = member.decoder.decode(&self.records, block.bytes);
         let len = self.records.len();
         let mut inputs: Vec<Option<Column>> = feed.columns.iter().map(|_| None).collect();
@@ -127,7 +125,6 @@ impl<'p> Worker<'p> {
             offset,
             records: self.records.total() as u64,
             lines: u64::from(self.records.lines()),
-            too_long,
             rejects: std::mem::take(&mut self.records.rejects),
             loaded: 0,
             filtered: 0,

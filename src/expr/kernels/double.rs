@@ -1,4 +1,4 @@
-//! Doubles in decimal digits, as SQLite (3.54) writes and rounds them. Reading them is in `cast`; columns are not known.
+//! Doubles in decimal digits, as SQLite (3.54) writes and rounds them. Knows no columns; reading is in `cast`.
 
 use std::io::Write;
 
