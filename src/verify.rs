@@ -77,7 +77,7 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
 
 /// A feed by the reference engine.
 fn reference(plan: &Plan, feed: usize, sample: Option<u64>) -> Result<FeedResult> {
-    let mut reference = Reference::new(plan, feed, None);
+    let mut reference = Reference::new(plan, feed);
     for input in expand(&plan.feeds[feed].files)? {
         for member in input.open(&(Arc::new(|_| ()) as _))? {
             let mut member = run::open(&plan.feeds[feed], sample, member?)?;

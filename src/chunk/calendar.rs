@@ -82,7 +82,9 @@ pub fn parse_timestamp(text: &[u8]) -> Option<i64> {
         Some(_) => return None,
     };
     let seconds = i64::from(hour * 3600 + minute * 60 + second) - offset_minutes * 60;
-    Some(midnight + seconds * 1_000_000 + micros)
+    let timestamp = midnight + seconds * 1_000_000 + micros;
+    // An offset can move it out of the years that can be written.
+    datetime_of(timestamp).map(|_| timestamp)
 }
 
 fn split_offset(time: &[u8]) -> Option<(&[u8], i64)> {
@@ -226,6 +228,8 @@ mod tests {
             ("2025-10-01 12:34.5", None),
             ("2025-10-01 12:34:56.1234567", None),
             ("2025-10-01 12:34:56+1:00", None),
+            ("0000-01-01 00:00+01:00", None),
+            ("9999-12-31 23:59:59-00:01", None),
             ("2025-10-01\u{e9}", None),
         ] {
             assert_eq!(timestamp_text(text).as_deref(), expected, "{text}");
@@ -241,6 +245,7 @@ mod tests {
         assert_eq!(shift("2024-03-31", -1, 0).as_deref(), Some("2024-02-29"));
         assert_eq!(shift("2025-10-01", 0, 3).as_deref(), Some("2025-10-04"));
         assert_eq!(shift("9999-12-31", 0, 1), None);
-        assert_eq!(shift("9999-12-31", 1, -31), None);
+        assert_eq!(shift("9999-12-31", 1, -31).as_deref(), Some("9999-12-31"));
+        assert_eq!(shift("9999-12-31", 1, 0), None);
     }
 }

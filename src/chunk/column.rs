@@ -223,6 +223,20 @@ impl Column {
         }
     }
 
+    /// The same column with its texts in a buffer of their own.
+    #[must_use]
+    pub fn with_own_text(self) -> Column {
+        let values = match self.values {
+            Values::Text(text) => {
+                let mut builder = TextBuilder::with_capacity(text.spans.len());
+                text.iter().for_each(|value| builder.push(value));
+                Values::Text(builder.finish())
+            }
+            values => values,
+        };
+        Column { values, validity: self.validity }
+    }
+
     /// The column of the values at `rows`, in that order.
     pub fn gather(&self, rows: &[u32]) -> Column {
         let values = match &self.values {

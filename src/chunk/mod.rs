@@ -100,7 +100,8 @@ impl<'a> ColumnView<'a> {
             ColumnView::Rows(column) => column.gather(rows),
             ColumnView::Encoded { codes, entries, .. } => {
                 let codes: Vec<u32> = rows.iter().map(|row| codes[*row as usize]).collect();
-                entries.gather(&codes)
+                // The entries are still growing, which sharing their buffer would make a copy of all of it.
+                entries.gather(&codes).with_own_text()
             }
         }
     }
@@ -184,8 +185,10 @@ impl fmt::Display for RejectCode {
 pub struct Reject {
     /// Records of the block in front of this one.
     pub record: u32,
-    /// Where its bytes lie in the block, without the line end.
+    /// Where its bytes lie in the block, without the line end; of a record that is too long, the beginning.
     pub span: Span,
+    /// How long it is, however much of it the span has.
+    pub byte_length: u64,
     /// What is wrong, in a word.
     pub code: RejectCode,
     /// The column at fault; empty when it is the record as a whole.

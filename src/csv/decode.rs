@@ -235,7 +235,8 @@ impl Faults {
         if std::mem::replace(&mut self.good[row], false) {
             let value = value[..value.len().min(Reject::MAX_VALUE_BYTES)].to_vec();
             let (record, span) = (records.record(row), records.span(row));
-            self.rejects.push(Reject { record, span, code, column: column.name.clone(), value, reason });
+            let byte_length = u64::from(span.len);
+            self.rejects.push(Reject { record, span, byte_length, code, column: column.name.clone(), value, reason });
         }
     }
 

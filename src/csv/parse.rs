@@ -85,7 +85,8 @@ impl Records {
         let span = Span { start: start as u32, len: (end - start) as u32 };
         let record = self.total() as u32;
         self.good_ahead.push(self.len() as u32);
-        self.rejects.push(Reject { record, span, code, column: String::new(), value: Vec::new(), reason });
+        let byte_length = u64::from(span.len);
+        self.rejects.push(Reject { record, span, byte_length, code, column: String::new(), value: Vec::new(), reason });
     }
 }
 
@@ -233,6 +234,9 @@ impl Parser {
         let limit = self.dialect.record_limit();
         let reason = format!("{length} bytes long; the limit is {limit}, and what is behind it is not kept");
         records.reject(start, start + limit, RejectCode::RecordTooLong, reason);
+        if let Some(reject) = records.rejects.last_mut() {
+            reject.byte_length = length;
+        }
     }
 
     fn explain(&self, fault: Fault) -> (RejectCode, String) {

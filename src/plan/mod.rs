@@ -13,12 +13,12 @@ use std::path::PathBuf;
 
 use crate::aggregate::Aggregate;
 use crate::chunk::{DataType, Field};
-use crate::csv::Dialect;
 use crate::error::Error;
 use crate::expr::bind::Parameters;
 use crate::expr::sql::SqlText;
 use crate::expr::{Lookup, NodeId, Program};
 
+pub use crate::csv::Dialect;
 pub use load::Settings;
 
 /// The name under which SQLite finds the rows that the engine hands over for a table, by its place in `Plan::tables`.

@@ -15,7 +15,7 @@ pub(super) fn parse_date(text: &str) -> Option<i64> {
 pub(super) fn parse_timestamp(text: &str) -> Result<i64, RejectCode> {
     let local_and_offset = parse_local(text).ok_or(RejectCode::InvalidTimestamp)?;
     let (local, offset) = local_and_offset;
-    local.checked_sub_signed(offset).and_then(micros_of).ok_or(RejectCode::OutOfRange)
+    local.checked_sub_signed(offset).and_then(micros_of).ok_or(RejectCode::InvalidTimestamp)
 }
 
 /// A date as `YYYY-MM-DD`.
@@ -199,7 +199,7 @@ mod tests {
             ("2025-10-01 12:34:56+24:00", Err(RejectCode::InvalidTimestamp)),
             ("2025-10-01 12:34:56ZZ", Err(RejectCode::InvalidTimestamp)),
             ("2025-10-0\u{e9}", Err(RejectCode::InvalidTimestamp)),
-            ("9999-12-31 23:59:59-00:01", Err(RejectCode::OutOfRange)),
+            ("9999-12-31 23:59:59-00:01", Err(RejectCode::InvalidTimestamp)),
         ] {
             assert_eq!(parse_timestamp(text).map(timestamp_text), expected.map(str::to_owned), "{text}");
         }

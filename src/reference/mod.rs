@@ -86,7 +86,6 @@ pub struct Reference<'a> {
     feed: &'a FeedPlan,
     lookups: Lookups<'a>,
     splitter: Splitter,
-    sample: u64,
     outputs: Vec<Taken>,
     result: FeedResult,
 }
@@ -117,8 +116,8 @@ struct Fault {
 }
 
 impl<'a> Reference<'a> {
-    /// The engine for a feed, by its place in the plan. With a sample, no more than so many records are read.
-    pub fn new(plan: &'a Plan, feed: usize, sample: Option<u64>) -> Self {
+    /// The engine for a feed, by its place in the plan.
+    pub fn new(plan: &'a Plan, feed: usize) -> Self {
         let feed = &plan.feeds[feed];
         let outputs = feed.outputs.iter().map(|output| match &output.kind {
             OutputKind::Rows { .. } => Taken::Rows(Vec::new()),
@@ -134,7 +133,6 @@ impl<'a> Reference<'a> {
             feed,
             lookups: Lookups::new(&plan.lookups),
             splitter: Splitter::new(&feed.dialect),
-            sample: sample.unwrap_or(u64::MAX),
             outputs,
             result,
         }
@@ -159,9 +157,7 @@ impl<'a> Reference<'a> {
         };
         let positions = positions(self.feed, &header).map_err(error)?;
         let mut number = 0;
-        while self.result.read < self.sample
-            && let Some(record) = records.next().map_err(failed)?
-        {
+        while let Some(record) = records.next().map_err(failed)? {
             number += 1;
             self.result.read += 1;
             let fields = self.fields(&record, Some(header.len()));

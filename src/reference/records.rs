@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use crate::chunk::RejectCode;
-use crate::csv::Dialect;
+use crate::plan::Dialect;
 
 /// The records of one stream, read with a look-ahead of at most one record.
 pub(super) struct Records<R> {

@@ -98,7 +98,7 @@ fn plan() -> Plan {
 }
 
 fn run(plan: &Plan, members: &[&[u8]]) -> Result<FeedResult> {
-    let mut reference = Reference::new(plan, 0, None);
+    let mut reference = Reference::new(plan, 0);
     for (number, stream) in members.iter().enumerate() {
         reference.read("in.zip", &format!("m{number}"), *stream)?;
     }
@@ -199,17 +199,6 @@ fn without_a_header_columns_go_by_place() {
     let result = run(&plan, &[b"1,a,1,,\n1,a,1,\n"]).unwrap();
     assert_eq!(rejects(&result), ["m0 2 2 too_few_fields ="]);
     assert_eq!(result.tables[0].rows, [vec![Scalar::Int(2)]]);
-}
-
-#[test]
-fn a_sample_ends_behind_so_many_records() {
-    let plan = plan();
-    let mut reference = Reference::new(&plan, 0, Some(3));
-    let stream = b"id,kind,amount,day,unread\n1,a,1,,\nbad\n2,a,1,,\n3,a,1,,\n".as_slice();
-    reference.read("a.csv", "", stream).unwrap();
-    reference.read("b.csv", "", stream).unwrap();
-    let result = reference.finish().unwrap();
-    assert_eq!((result.read, result.loaded, result.rejected), (3, 2, 1));
 }
 
 #[test]

@@ -246,7 +246,7 @@ impl<'a> Writer<'a> {
             };
             self.letters.write(&DeadLetter {
                 position: &position,
-                byte_length: u64::from(span.len),
+                byte_length: reject.byte_length,
                 code: reject.code.as_str(),
                 column: &reject.column,
                 value: &reject.value,

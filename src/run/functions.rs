@@ -20,6 +20,9 @@ pub fn sqlite_functions() -> Vec<ScalarFunction> {
         function("strpos", 2, Arc::new(|cells| text_call(&Function::StrPos, cells, DataType::Integer))),
         function("greatest", -1, Arc::new(|cells| Ok(extreme(cells, std::cmp::Ordering::Greater)))),
         function("least", -1, Arc::new(|cells| Ok(extreme(cells, std::cmp::Ordering::Less)))),
+        function("floor", 1, Arc::new(|cells| Ok(whole(cells[0], f64::floor)))),
+        function("ceil", 1, Arc::new(|cells| Ok(whole(cells[0], f64::ceil)))),
+        function("ceiling", 1, Arc::new(|cells| Ok(whole(cells[0], f64::ceil)))),
         function("date_trunc", 2, Arc::new(date_trunc)),
         function("date_part", 2, Arc::new(date_part)),
     ];
@@ -45,6 +48,15 @@ fn text_call(function: &Function, cells: &[Cell<'_>], result: DataType) -> Resul
     let texts: Vec<Cell<'_>> =
         cells.iter().map(|cell| if matches!(cell, Cell::Text(_)) { *cell } else { Cell::Null }).collect();
     call_scalar(function, &texts, &vec![DataType::Text; texts.len()], result).map_err(|fault| format!("{fault:?}"))
+}
+
+/// FLOOR and CEIL of numbers as SQLite has them; what is no number is NULL to them.
+fn whole(cell: Cell<'_>, round: fn(f64) -> f64) -> Scalar {
+    match cell {
+        Cell::Int(value) => Scalar::Int(value),
+        Cell::Double(value) => Scalar::Double(round(value)),
+        _ => Scalar::Null,
+    }
 }
 
 /// The greatest or least of values as SQLite has them: numbers with numbers, texts with texts; NULLs do not count.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, AggregationState};
-use crate::chunk::{Cell, Column, ColumnView, Reject, RejectCode, Selection};
+use crate::chunk::{Cell, Column, ColumnView, Reject, RejectCode, Selection, Span};
 use crate::csv::{Decoder, Parser, Records, unquote};
 use crate::expr::{Evaluator, FaultKind, NodeId, Results};
 use crate::plan::{FeedOutput, FeedPlan, OutputKind, Plan};
@@ -160,7 +160,9 @@ impl<'p> Worker<'p> {
             outcome.rejects.push(reject);
         }
         for (row, reject) in rows.rejects {
-            outcome.rejects.push(Reject { record: self.records.record(row), span: self.records.span(row), ..reject });
+            let span = self.records.span(row);
+            let byte_length = u64::from(span.len);
+            outcome.rejects.push(Reject { record: self.records.record(row), span, byte_length, ..reject });
         }
         outcome.rejects.sort_by_key(|reject| reject.record);
         outcome.busy = started.elapsed();
@@ -186,7 +188,8 @@ impl Rows {
 
     fn reject(&mut self, row: usize, code: RejectCode, column: &str, value: Vec<u8>, reason: String) {
         if std::mem::replace(&mut self.live[row], false) {
-            let reject = Reject { record: 0, span: Default::default(), code, column: column.to_owned(), value, reason };
+            let (record, span, byte_length) = (0, Span::default(), 0);
+            let reject = Reject { record, span, byte_length, code, column: column.to_owned(), value, reason };
             self.rejects.push((row, reject));
         }
     }
