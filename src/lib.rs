@@ -1,5 +1,55 @@
-//! feedmill turns very large CSV and zipped-CSV feeds into a clean, aggregated SQLite database: exact numbers, bounded
-//! memory.
+//! feedmill turns very large CSV and zipped-CSV feeds into a clean, aggregated SQLite database: exact numbers, under a
+//! memory limit, as fast as the disk and the cores allow. This page is the map; the README says how to use the command.
+//!
+//! # How data flows
+//!
+//! ```text
+//! source -> csv::split -> [blocks] -> csv::parse, csv::decode -> expr -> aggregate, or rows
+//!        -> [outcomes, put back into input order] -> one writer -> sink: SQLite, dead letters
+//! ```
+//!
+//! One thread reads and splits ([`run`]'s StreamingReader), a pool of workers does everything between the channels, and the
+//! thread that called [`run::run`] writes. The folders stand in data order:
+//!
+//! | layer | module | what it is | what it knows nothing of |
+//! |---|---|---|---|
+//! | nouns | [`error`] | what ends a run | rows |
+//! | | [`chunk`] | rows in columns, decimals, dates, rejects | files, SQL, threads |
+//! | cores | [`source`] | files, globs, archives, stdin as bytes | CSV |
+//! | | [`csv`] | bytes to records to typed columns | I/O, SQL |
+//! | | [`expr`] | SQL text to a bound program to values | files, groups |
+//! | | [`aggregate`] | groups and exact partial results | SQL, files |
+//! | | [`sink`] | columns to SQLite and to the dead-letter file | what a table means |
+//! | plan | [`plan`] | what a pipeline file means, decided once | how it is computed |
+//! | move | [`run`] | threads, channels, order, memory limit | how a value is computed |
+//! | apart | [`reference`] | the slow, obvious engine | the fast one |
+//! | | [`verify`](mod@verify) | both engines and their differences | |
+//! | | [`generate`] | seeded synthetic feeds | everything else |
+//! | | [`presets`] | the shipped pipelines | everything else |
+//! | edge | [`cli`] | arguments, progress, summaries | |
+//!
+//! Plan decides, run moves, the rest computes. Who may import whom is a table in `tests/tidy.rs`, checked on every run.
+//!
+//! # What it promises
+//!
+//! 1. **Bounded.** The process keeps to its memory limit whatever the size of the input. What is in flight is bounded by the
+//!    number of buffers, records by their greatest length, and groups by a share of the limit; a run whose groups need more
+//!    ends with an error and publishes nothing.
+//! 2. **Nothing lost.** `read = loaded + duplicate + filtered + rejected` for every feed, checked at the end of every run.
+//!    Every rejected record is in the dead-letter file, and rejecting it changes nothing about its neighbours.
+//! 3. **Exact.** Sums of integers, decimals and doubles are exact until they are rounded once, at the end.
+//! 4. **Deterministic.** The same input gives the same tables and the same dead letters for any number of threads and any
+//!    size of blocks.
+//! 5. **Atomic.** Everything that a run writes is published in one transaction.
+//!
+//! # Where to add what
+//!
+//! - A scalar function: its meaning in [`expr::Function`], its name and types in `expr/bind/functions.rs`, its kernel in
+//!   `expr/kernels/`, its slow twin in `reference/eval.rs`. `tests/` compares the two, and SQLite where it has the function.
+//! - An aggregate: [`aggregate::AggregateFunction`], an accumulator beside the others, its name in `plan/staging.rs`, its slow
+//!   twin in `reference/groups.rs`. The laws of merging are tested for every function.
+//! - A reject code: [`chunk::RejectCode`]; the word is part of the dead-letter format.
+//! - A shipped pipeline: a `.toml` in `presets/` and a line in `presets/mod.rs`.
 
 pub mod aggregate;
 pub mod chunk;

@@ -107,6 +107,9 @@ pub(super) struct Run {
     /// Replace tables that are there already, whoever made them
     #[arg(long)]
     pub(super) replace: bool,
+    /// Where temporary files go [default: what the system says]
+    #[arg(long, value_name = "DIR")]
+    pub(super) temp_dir: Option<PathBuf>,
     /// Write the summary to a JSON file, too
     #[arg(long, value_name = "FILE.json")]
     pub(super) summary: Option<PathBuf>,
@@ -209,6 +212,9 @@ pub(super) struct GenerateTransactions {
 /// `feedmill demo`
 #[derive(Debug, Args)]
 pub(super) struct Demo {
+    /// A feed of full size: 1.9 million records
+    #[arg(long)]
+    pub(super) full: bool,
     /// Where to leave the feed, the pipeline and the database [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,

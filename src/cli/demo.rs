@@ -10,31 +10,27 @@ use crate::error::Result;
 use crate::generate::transactions;
 use crate::plan::{Plan, Settings};
 use crate::run::Options;
+use crate::sink::SqliteOptions;
 
-/// Large enough to see a rate, small enough to be over in a blink.
-const BASE_ROWS: u64 = 100_000;
-const DAILY_ROWS: u64 = 10_000;
-const DAYS: u32 = 3;
+/// The usual feed, or a tenth of it in a third of its days: enough to see a rate, and over in a blink.
+fn options(dir: &Path, full: bool) -> transactions::Options {
+    let usual = transactions::Options { out: dir.to_owned(), clients: 1, ..transactions::Options::default() };
+    if full { usual } else { transactions::Options { days: 3, base_rows: 100_000, daily_rows: 10_000, ..usual } }
+}
 
 pub(super) fn demo(arguments: &Demo, manner: Manner) -> Result<Ending> {
     let temporary = tempfile::tempdir()
         .map_err(|cause| Error::new(ErrorKind::Output, format!("cannot make a temporary folder: {cause}")))?;
     let dir = arguments.keep.as_deref().unwrap_or(temporary.path());
     print("A feed of sales, zipped, with noisy ZIP codes and missing dates, is generated ...\n\n")?;
-    let options = transactions::Options {
-        out: dir.to_owned(),
-        clients: 1,
-        days: DAYS,
-        base_rows: BASE_ROWS,
-        daily_rows: DAILY_ROWS,
-        ..transactions::Options::default()
-    };
+    let options = options(dir, arguments.full);
     generate::transactions(&options, manner)?;
     let pipeline = write_pipeline(dir)?;
-    let archive = dir.join(format!("client_1/transactions_day_{DAYS}.zip"));
+    let archive = dir.join(format!("client_1/transactions_day_{}.zip", options.days));
     let plan = Plan::load(&pipeline, &Settings { files: vec![archive.display().to_string()], ..Settings::default() })?;
     let db = dir.join("sales.db");
-    let figures = run::into_database(&plan, &Options::default(), &db, &dir.join("errors.csv"), false, manner)?;
+    let figures =
+        run::into_database(&plan, &Options::default(), &db, SqliteOptions::default(), &dir.join("errors.csv"), manner)?;
     print(&summary::text(&figures, &db))?;
     print(&next_steps(arguments.keep.as_deref()))
 }
@@ -50,7 +46,7 @@ fn write_pipeline(dir: &Path) -> Result<std::path::PathBuf> {
 fn next_steps(kept: Option<&Path>) -> String {
     match kept {
         Some(dir) => format!("\nThe feed, the pipeline and the database are in {}.\n", dir.display()),
-        None => "\nThe same at full size:\n  feedmill generate transactions --out data\n  \
+        None => "\nThe same step by step, at full size:\n  feedmill generate transactions --out data\n  \
                  feedmill init --preset transactions > transactions.toml\n  \
                  feedmill run transactions.toml --dir data --db sales.db\n"
             .to_owned(),

@@ -1,6 +1,6 @@
 //! `feedmill run`: a pipeline into a database, and what came of it on the screen.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use crate::cli::arguments::{PipelineArguments, ResourceArguments, Run};
@@ -28,7 +28,12 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
         max_error_rate: arguments.max_error_rate,
         ..options(&arguments.resources)
     };
-    let mut figures = into_database(&plan, &options, &arguments.db, &arguments.errors, arguments.replace, manner)?;
+    let sqlite = SqliteOptions {
+        replace_foreign: arguments.replace,
+        temp_dir: arguments.temp_dir.clone(),
+        ..SqliteOptions::default()
+    };
+    let mut figures = into_database(&plan, &options, &arguments.db, sqlite, &arguments.errors, manner)?;
     figures.elapsed_seconds = started.elapsed().as_secs_f64();
     let json = summary::json(&figures);
     if let Some(path) = &arguments.summary {
@@ -80,13 +85,13 @@ pub(super) fn into_database(
     plan: &Plan,
     options: &Options,
     db: &Path,
+    sqlite: SqliteOptions,
     errors: &Path,
-    replace: bool,
     manner: Manner,
 ) -> Result<Figures> {
     let mut letters = DeadLetterWriter::new(errors)?;
     let functions = sqlite_functions();
-    let sqlite = SqliteOptions { functions: functions.clone(), replace_foreign: replace, ..SqliteOptions::default() };
+    let sqlite = SqliteOptions { functions: functions.clone(), ..sqlite };
     let mut sink = SqliteSink::open(db, &sqlite)?;
     let bar = Bar::new(manner);
     let figures = run::run(plan, options, &mut sink, &mut letters, &mut |progress| {
@@ -95,7 +100,7 @@ pub(super) fn into_database(
     bar.finish();
     let mut figures = figures?;
     drop(sink);
-    figures.dead_letters = letters.publish()?.map(|path: PathBuf| path.display().to_string());
+    figures.dead_letters = letters.publish()?.map(|_| errors.display().to_string());
     if !plan.reports.is_empty() {
         let database = Database::open(db, &functions)?;
         for report in &plan.reports {
