@@ -80,6 +80,7 @@ pub fn reason(code: RejectCode, data_type: DataType) -> String {
         (_, DataType::Date) => "not a DATE: a day that exists, as YYYY-MM-DD".to_owned(),
         (_, DataType::Timestamp) => "not a TIMESTAMP: YYYY-MM-DD HH:MM:SS, in ISO 8601".to_owned(),
         (_, DataType::Boolean) => "not a BOOLEAN: true, false, t, f, yes, no, y, n, 1 or 0".to_owned(),
+        (_, DataType::Integer) => "not an INTEGER".to_owned(),
         _ => format!("not a {data_type}"),
     }
 }
