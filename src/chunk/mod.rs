@@ -94,6 +94,26 @@ impl<'a> ColumnView<'a> {
         }
     }
 
+    /// A flag for each of the first `len` rows: whether it is that BOOLEAN, and not NULL.
+    pub fn rows_that_are(&self, wanted: bool, len: usize) -> Vec<bool> {
+        let flags_of = |column: &Column| -> Vec<bool> {
+            match (&column.values, &column.validity) {
+                (Values::Bool(values), None) => values.iter().map(|value| *value == wanted).collect(),
+                (Values::Bool(values), Some(validity)) => {
+                    values.iter().zip(validity).map(|(value, valid)| *valid && *value == wanted).collect()
+                }
+                _ => vec![false; column.len()],
+            }
+        };
+        match self {
+            ColumnView::Rows(column) => flags_of(column),
+            ColumnView::Encoded { codes, entries, .. } => {
+                let flags = flags_of(entries);
+                codes[..len].iter().map(|code| flags[*code as usize]).collect()
+            }
+        }
+    }
+
     /// The values of the rows at `rows`, one each.
     pub fn gather(&self, rows: &[u32]) -> Column {
         match self {

@@ -6,7 +6,7 @@ use crate::chunk::DataType;
 use crate::csv::Dialect;
 use crate::error::Result;
 use crate::error::did_you_mean;
-use crate::expr::bind::{Binder, Scope, data_type_of};
+use crate::expr::bind::{Scope, data_type_of};
 use crate::expr::sql::SqlText;
 use crate::expr::{NodeId, Op, Program};
 use crate::plan::load::Context;
@@ -158,13 +158,7 @@ fn add_check(
     check: &CheckConstraint,
 ) -> Result<()> {
     let scope = scope(plan, &plan.name);
-    let mut binder = Binder {
-        program: &mut plan.program,
-        scope: &scope,
-        parameters: context.parameters,
-        text,
-        warnings: &mut context.warnings,
-    };
+    let mut binder = context.binder(&mut plan.program, &scope, text);
     let predicate = binder.bind_predicate(&check.expr)?;
     plan.checks.push(Check { column: column.to_owned(), predicate, text: check.expr.to_string() });
     Ok(())
@@ -173,13 +167,7 @@ fn add_check(
 fn bind(context: &mut Context<'_>, plan: &mut FeedPlan, text: &SqlText, predicate: bool) -> Result<NodeId> {
     let expr = text.parse_expr()?;
     let scope = scope(plan, &plan.name);
-    let mut binder = Binder {
-        program: &mut plan.program,
-        scope: &scope,
-        parameters: context.parameters,
-        text,
-        warnings: &mut context.warnings,
-    };
+    let mut binder = context.binder(&mut plan.program, &scope, text);
     if predicate { binder.bind_predicate(&expr) } else { binder.bind(&expr) }
 }
 

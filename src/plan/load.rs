@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::error::did_you_mean;
-use crate::expr::bind::Parameters;
+use crate::expr::Program;
+use crate::expr::bind::{Binder, Parameters, Scope};
 use crate::expr::sql::{SourceFile, SqlText};
 use crate::plan::spec::{Spanned, Spec};
 use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, lookup, tables};
@@ -37,6 +38,15 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     pub(super) fn sql(&self, literal: &Spanned<String>) -> SqlText {
         SqlText::new(self.file.clone(), literal.span(), literal.get_ref().clone())
+    }
+
+    pub(super) fn binder<'b>(
+        &'b mut self,
+        program: &'b mut Program,
+        scope: &'b Scope,
+        text: &'b SqlText,
+    ) -> Binder<'b> {
+        Binder { program, scope, parameters: self.parameters, text, warnings: &mut self.warnings }
     }
 }
 

@@ -2,6 +2,7 @@
 //! bound. Reads the pipeline file and the lookups; opens no feed and no database.
 
 mod feed;
+mod join;
 mod load;
 mod lookup;
 mod select;

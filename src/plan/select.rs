@@ -5,8 +5,8 @@
 //! SQLite runs the same SELECT with those parts replaced by the staged columns.
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, Value,
+    Distinct, Expr, GroupByExpr, Ident, ObjectName, OrderByKind, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, Value,
 };
 use sqlparser::tokenizer::Span;
 
@@ -15,11 +15,11 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::expr::bind::{Binder, Scope};
 use crate::expr::sql::SqlText;
-use crate::expr::{Function, NodeId, Op, Program};
-use crate::plan::feed;
+use crate::expr::{Function, NodeId};
 use crate::plan::load::{Context, find_feed};
 use crate::plan::staging::{Staging, is_grouped};
 use crate::plan::{FeedOutput, FeedPlan, Origin, OutputColumn, OutputKind, staging_table};
+use crate::plan::{feed, join};
 
 /// Resolves the SELECT of table number `table` and adds what it asks of its feed to that feed.
 pub(super) fn resolve(
@@ -43,15 +43,9 @@ pub(super) fn resolve(
     let mut program = std::mem::take(&mut feed.program);
     let mut filters = Vec::new();
     for join in &from.joins {
-        add_join(context, text, &mut program, &mut scope, &mut filters, join)?;
+        filters.extend(join::resolve(context, text, &mut program, &mut scope, join)?);
     }
-    let mut binder = Binder {
-        program: &mut program,
-        scope: &scope,
-        parameters: context.parameters,
-        text,
-        warnings: &mut context.warnings,
-    };
+    let mut binder = context.binder(&mut program, &scope, text);
     if let Some(filter) = &select.selection {
         filters.push(binder.bind_predicate(filter)?);
     }
@@ -65,7 +59,8 @@ pub(super) fn resolve(
     Ok(origin)
 }
 
-const ONE_FEED: &str =
+/// What can stand behind FROM.
+pub(super) const ONE_FEED: &str =
     "SELECT ... FROM feed LEFT JOIN lookup USING (key); aggregate two feeds to tables first, then join the tables";
 
 /// A column of the SELECT list: its expression and its name.
@@ -284,7 +279,7 @@ fn plain_select<'a>(text: &SqlText, query: &'a Query) -> Result<&'a Select> {
 }
 
 /// The name, alias and place of a relation that is a plain name.
-fn relation(text: &SqlText, factor: &TableFactor) -> Result<(String, String, Span)> {
+pub(super) fn relation(text: &SqlText, factor: &TableFactor) -> Result<(String, String, Span)> {
     match factor {
         TableFactor::Table { name, alias, args: None, .. } if name.0.len() == 1 => {
             let written = name.0[0].as_ident().map_or_else(|| name.to_string(), |ident| ident.value.clone());
@@ -293,88 +288,6 @@ fn relation(text: &SqlText, factor: &TableFactor) -> Result<(String, String, Spa
         }
         other => Err(text.error(other.span(), "only feeds and lookups can stand here").help(ONE_FEED)),
     }
-}
-
-/// Adds the columns of a joined lookup to the scope and, for an inner join, its condition to the filters.
-fn add_join(
-    context: &mut Context<'_>,
-    text: &SqlText,
-    program: &mut Program,
-    scope: &mut Scope,
-    filters: &mut Vec<NodeId>,
-    join: &Join,
-) -> Result<()> {
-    let (name, alias, span) = relation(text, &join.relation)?;
-    let found = context.lookups.iter().position(|lookup| lookup.name.eq_ignore_ascii_case(&name));
-    let Some(lookup) = found else {
-        return Err(text
-            .error(span, format!("`{name}` is no lookup; a feed can be joined with lookups only"))
-            .help(ONE_FEED));
-    };
-    let (inner, constraint) = match &join.join_operator {
-        JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (false, constraint),
-        JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (true, constraint),
-        _ => return Err(text.error(span, "this kind of join is not supported").help("LEFT JOIN and JOIN are")),
-    };
-    let data = &context.lookups[lookup].data;
-    let key_field = &data.fields()[data.key()];
-    let by_key = || {
-        text.error(span, format!("the lookup `{name}` is found by its primary key `{}`", key_field.name))
-            .help(format!("LEFT JOIN {name} USING ({0}), or ON feed_column = {alias}.{0}", key_field.name))
-    };
-    let mut binder = Binder { program, scope, parameters: context.parameters, text, warnings: &mut context.warnings };
-    let (key, using) = match constraint {
-        JoinConstraint::Using(columns) => match columns.as_slice() {
-            [column] => match column.0.as_slice() {
-                [part] => match part.as_ident() {
-                    Some(ident) if ident.value.eq_ignore_ascii_case(&key_field.name) => {
-                        (binder.bind(&Expr::Identifier(ident.clone()))?, true)
-                    }
-                    _ => return Err(by_key()),
-                },
-                _ => return Err(by_key()),
-            },
-            _ => return Err(by_key()),
-        },
-        JoinConstraint::On(Expr::BinaryOp { left, op: sqlparser::ast::BinaryOperator::Eq, right }) => {
-            let is_key = |expr: &Expr| match expr {
-                Expr::CompoundIdentifier(parts) => matches!(parts.as_slice(), [relation, column]
-                    if relation.value.eq_ignore_ascii_case(&alias) && column.value.eq_ignore_ascii_case(&key_field.name)),
-                _ => false,
-            };
-            match (is_key(left), is_key(right)) {
-                (false, true) => (binder.bind(left)?, false),
-                (true, false) => (binder.bind(right)?, false),
-                _ => return Err(by_key()),
-            }
-        }
-        _ => return Err(by_key()),
-    };
-    let data_type = program.data_type(key);
-    if data_type != key_field.data_type {
-        let help = format!("declare both as {data_type}, or join ON CAST(... AS {}) = ...", key_field.data_type);
-        return Err(text
-            .error(
-                span,
-                format!(
-                    "the key `{}` is {}, what it is joined with is {data_type}",
-                    key_field.name, key_field.data_type
-                ),
-            )
-            .help(help));
-    }
-    for (column, field) in data.fields().iter().enumerate() {
-        let node = program.add(Op::Lookup { lookup, column: Some(column), key }, field.data_type);
-        if using && column == data.key() {
-            scope.add_hidden(&alias, &field.name, node);
-        } else {
-            scope.add(&alias, &field.name, node);
-        }
-    }
-    if inner {
-        filters.push(program.add(Op::Lookup { lookup, column: None, key }, DataType::Boolean));
-    }
-    Ok(())
 }
 
 /// The SELECT list with its stars expanded and its columns named.

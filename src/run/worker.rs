@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, AggregationState};
-use crate::chunk::{Cell, Column, ColumnView, Reject, RejectCode, Selection, Span};
+use crate::chunk::{Column, ColumnView, Reject, RejectCode, Selection, Span};
 use crate::csv::{Decoder, Parser, Records, unquote};
 use crate::expr::{Evaluator, FaultKind, NodeId, Results};
 use crate::plan::{FeedOutput, FeedPlan, OutputKind, Plan};
@@ -199,10 +199,10 @@ impl Rows {
         for check in &feed.checks {
             let place = format!("CHECK ({})", check.text);
             self.reject_faults(results, check.predicate, &place, None);
-            let view = results.view(check.predicate);
+            let failed = results.view(check.predicate).rows_that_are(false, self.live.len());
+            let column = feed.columns.iter().position(|column| column.name == check.column);
             for row in 0..self.live.len() {
-                if self.live[row] && view.get(row) == Cell::Bool(false) {
-                    let column = feed.columns.iter().position(|column| column.name == check.column);
+                if failed[row] && self.live[row] {
                     let mut value = column.map(|column| value(row, column)).unwrap_or_default();
                     value.truncate(Reject::MAX_VALUE_BYTES);
                     let reason = format!("{place} is false");
@@ -218,8 +218,7 @@ impl Rows {
             None => vec![true; self.live.len()],
             Some(filter) => {
                 self.reject_faults(results, filter, "WHERE", None);
-                let view = results.view(filter);
-                (0..self.live.len()).map(|row| view.get(row) == Cell::Bool(true)).collect()
+                results.view(filter).rows_that_are(true, self.live.len())
             }
         };
         for node in output_nodes(output) {
@@ -243,7 +242,8 @@ impl Rows {
 
     /// Good rows for which a predicate is true.
     fn count(&self, view: ColumnView<'_>) -> u64 {
-        (0..self.live.len()).filter(|row| self.live[*row] && view.get(*row) == Cell::Bool(true)).count() as u64
+        let holds = view.rows_that_are(true, self.live.len());
+        holds.iter().zip(&self.live).filter(|(holds, live)| **holds && **live).count() as u64
     }
 }
 
