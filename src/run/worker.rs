@@ -201,8 +201,8 @@ impl Rows {
             self.reject_faults(results, check.predicate, &place, None);
             let failed = results.view(check.predicate).rows_that_are(false, self.live.len());
             let column = feed.columns.iter().position(|column| column.name == check.column);
-            for row in 0..self.live.len() {
-                if failed[row] && self.live[row] {
+            for row in (0..failed.len()).filter(|row| failed[*row]) {
+                if self.live[row] {
                     let mut value = column.map(|column| value(row, column)).unwrap_or_default();
                     value.truncate(Reject::MAX_VALUE_BYTES);
                     let reason = format!("{place} is false");
