@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, AggregationState};
 use crate::chunk::{Column, ColumnView, Reject, RejectCode, Selection, Span};
-use crate::csv::{Decoder, Parser, Records, unquote};
+use crate::csv::{Block, Decoded, Decoder, Parser, Records, unquote};
 use crate::expr::{Evaluator, FaultKind, NodeId, Results};
 use crate::plan::{FeedOutput, FeedPlan, OutputKind, Plan};
 use crate::run::reader::{Layout, Work};
@@ -85,89 +85,86 @@ impl<'p> Worker<'p> {
     pub(super) fn process(&mut self, work: Work) -> Outcome {
         let started = Instant::now();
         let Work { seq, layout, block } = work;
-        let feed = self.feed;
-        let member = match &mut self.member {
-            Some(member) if Arc::ptr_eq(&member.layout, &layout) => member,
-            member => member.insert(OpenMember {
-                parser: Parser::new(feed.dialect, layout.fields),
-                decoder: Decoder::new(layout.columns.clone(), &feed.nulls, &feed.dialect),
-                layout: Arc::clone(&layout),
-            }),
-        };
-        member.parser.parse(&block, &mut self.records);
-        let offset = block.offset;
-        let decoded = member.decoder.decode(&self.records, block.bytes);
-        let len = self.records.len();
+        let (feed, offset) = (self.feed, block.offset);
+        let decoded = self.decode(&layout, block);
         let mut inputs: Vec<Option<Column>> = feed.columns.iter().map(|_| None).collect();
         for (column, place) in decoded.columns.into_iter().zip(&layout.declared) {
             inputs[*place] = Some(column);
         }
-        let results = self.evaluator.evaluate(&inputs, len);
+        let results = self.evaluator.evaluate(&inputs, self.records.len());
 
-        let mut rows = Rows::new(len, &decoded.rows);
-        let field_of = |column: usize| {
-            let place = layout.declared.iter().position(|declared| *declared == column)?;
-            Some(layout.columns[place].field)
-        };
+        let mut rows = Rows::new(self.records.len(), &decoded.rows);
         rows.check(feed, &results, &|row, column| {
-            let field = field_of(column).map(|field| self.records.field(&decoded.bytes, row, field));
-            let mut value = Vec::new();
-            unquote(field.unwrap_or_default(), feed.dialect.quote, &mut value);
-            value
+            field_text(&self.records, &decoded.bytes, row, column, &layout, feed)
         });
         let taken: Vec<Vec<bool>> = feed.outputs.iter().map(|output| rows.taken_by(output, &results)).collect();
         for (name, node) in &feed.counters {
             rows.reject_faults(&results, *node, &format!("counter {name}"), None);
         }
-        let mut outcome = Outcome {
+
+        let live = rows.live.iter().filter(|live| **live).count() as u64;
+        let loaded =
+            (0..rows.live.len()).filter(|row| rows.live[*row] && taken.iter().any(|taken| taken[*row])).count();
+        let counters = feed.counters.iter().map(|(_, node)| rows.count(results.view(*node))).collect();
+        let mut row_tables = Vec::new();
+        for (place, output) in feed.outputs.iter().enumerate() {
+            let flags: Vec<bool> = taken[place].iter().zip(&rows.live).map(|(taken, live)| *taken && *live).collect();
+            let selection = Selection::from_flags(&flags);
+            match (&output.kind, &mut self.states[place]) {
+                (OutputKind::Groups { keys, aggregates, .. }, Some(state)) => {
+                    let views = |nodes: &[NodeId]| -> Vec<ColumnView<'_>> {
+                        nodes.iter().map(|node| results.view(*node)).collect()
+                    };
+                    state.update(&views(keys), &views(&distinct_arguments(aggregates)), &selection);
+                }
+                (OutputKind::Rows { columns }, _) => {
+                    let selected = selected_rows(&selection);
+                    row_tables
+                        .push((place, columns.iter().map(|node| results.view(*node).gather(&selected)).collect()));
+                }
+                (OutputKind::Groups { .. }, None) => {}
+            }
+        }
+        Outcome {
             seq,
             layout,
             offset,
             records: self.records.total() as u64,
             lines: u64::from(self.records.lines()),
-            rejects: std::mem::take(&mut self.records.rejects),
-            loaded: 0,
-            filtered: 0,
+            rejects: rows.into_rejects(&mut self.records, decoded.rejects),
+            loaded: loaded as u64,
+            filtered: live - loaded as u64,
             nullified: decoded.nullified,
-            counters: feed.counters.iter().map(|(_, node)| rows.count(results.view(*node))).collect(),
-            rows: Vec::new(),
+            counters,
+            rows: row_tables,
             bytes: decoded.bytes,
-            busy: Duration::ZERO,
-        };
-        outcome.loaded = (0..len).filter(|row| rows.live[*row] && taken.iter().any(|taken| taken[*row])).count() as u64;
-        outcome.filtered = rows.live.iter().filter(|live| **live).count() as u64 - outcome.loaded;
-
-        for (place, output) in feed.outputs.iter().enumerate() {
-            let flags: Vec<bool> = taken[place].iter().zip(&rows.live).map(|(taken, live)| *taken && *live).collect();
-            let selection = Selection::from_flags(&flags);
-            match (&output.kind, &mut self.states[place]) {
-                (OutputKind::Rows { columns }, _) => {
-                    let selected = selected_rows(&selection);
-                    let columns = columns.iter().map(|node| results.view(*node).gather(&selected)).collect();
-                    outcome.rows.push((place, columns));
-                }
-                (OutputKind::Groups { keys, aggregates, .. }, Some(state)) => {
-                    let keys: Vec<ColumnView<'_>> = keys.iter().map(|node| results.view(*node)).collect();
-                    let arguments: Vec<ColumnView<'_>> =
-                        distinct_arguments(aggregates).into_iter().map(|node| results.view(node)).collect();
-                    state.update(&keys, &arguments, &selection);
-                }
-                (OutputKind::Groups { .. }, None) => {}
-            }
+            busy: started.elapsed(),
         }
-
-        for reject in decoded.rejects {
-            outcome.rejects.push(reject);
-        }
-        for (row, reject) in rows.rejects {
-            let span = self.records.span(row);
-            let byte_length = u64::from(span.len);
-            outcome.rejects.push(Reject { record: self.records.record(row), span, byte_length, ..reject });
-        }
-        outcome.rejects.sort_by_key(|reject| reject.record);
-        outcome.busy = started.elapsed();
-        outcome
     }
+
+    /// A block to its records and columns.
+    fn decode(&mut self, layout: &Arc<Layout>, block: Block) -> Decoded {
+        let feed = self.feed;
+        let member = match &mut self.member {
+            Some(member) if Arc::ptr_eq(&member.layout, layout) => member,
+            member => member.insert(OpenMember {
+                parser: Parser::new(feed.dialect, layout.fields),
+                decoder: Decoder::new(layout.columns.clone(), &feed.nulls, &feed.dialect),
+                layout: Arc::clone(layout),
+            }),
+        };
+        member.parser.parse(&block, &mut self.records);
+        member.decoder.decode(&self.records, block.bytes)
+    }
+}
+
+/// What a declared column says in a row, as text; nothing for a column that is not decoded.
+fn field_text(records: &Records, bytes: &[u8], row: usize, column: usize, layout: &Layout, feed: &FeedPlan) -> Vec<u8> {
+    let mut text = Vec::new();
+    if let Some(place) = layout.declared.iter().position(|declared| *declared == column) {
+        unquote(records.field(bytes, row, layout.columns[place].field), feed.dialect.quote, &mut text);
+    }
+    text
 }
 
 /// Which rows of a block are still good, and what was wrong with the others.
@@ -238,6 +235,18 @@ impl Rows {
                 self.reject(row, code, "", Vec::new(), format!("{what}, in {place}"));
             }
         }
+    }
+
+    /// All rejected records of the block, ascending: those of the parser, of the decoder, and these.
+    fn into_rejects(self, records: &mut Records, decoded: Vec<Reject>) -> Vec<Reject> {
+        let mut rejects = std::mem::take(&mut records.rejects);
+        rejects.extend(decoded);
+        rejects.extend(self.rejects.into_iter().map(|(row, reject)| {
+            let span = records.span(row);
+            Reject { record: records.record(row), span, byte_length: u64::from(span.len), ..reject }
+        }));
+        rejects.sort_by_key(|reject| reject.record);
+        rejects
     }
 
     /// Good rows for which a predicate is true.
