@@ -17,6 +17,7 @@ pub(super) fn check(arguments: &Check, manner: Manner) -> Result<Ending> {
     if !manner.quiet {
         show_warnings(warnings);
     }
+    run::validate(&plan)?;
     let mut out = format!("{}: the pipeline is sound\n", plan.path.display());
     for feed in &plan.feeds {
         out += &check_columns(feed)?;

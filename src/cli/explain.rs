@@ -1,13 +1,16 @@
 //! `feedmill explain`: the plan in words: what is read, what the engine runs, what SQLite runs. Opens no feed.
 
 use crate::cli::arguments::Explain;
+use crate::cli::run::load;
 use crate::cli::{Ending, print};
 use crate::error::Result;
 use crate::expr::{Function, NodeId, Op, Program};
 use crate::plan::{FeedOutput, FeedPlan, GroupColumn, LookupPlan, Origin, OutputKind, Plan, TablePlan};
+use crate::run::validate;
 
 pub(super) fn explain(arguments: &Explain) -> Result<Ending> {
-    let plan = crate::cli::run::load(&arguments.pipeline)?;
+    let plan = load(&arguments.pipeline)?;
+    validate(&plan)?;
     print(&describe(&plan))
 }
 

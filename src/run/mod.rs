@@ -18,6 +18,7 @@ mod memory;
 mod reader;
 mod reorder;
 mod tables;
+mod validate;
 mod worker;
 
 use std::time::Instant;
@@ -32,7 +33,8 @@ pub use figures::{FeedFigures, Figures, Report};
 pub use functions::sqlite_functions;
 pub use memory::peak_rss_bytes;
 pub use reader::{MemberHeader, headers, open};
-pub use tables::{layout, publish_rows, select_tables};
+pub use tables::{publish_rows, select_tables};
+pub use validate::validate;
 
 /// How a run goes about it. The result does not depend on any of this, but for `sample` and the limits.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +94,7 @@ pub fn run(
     let started = Instant::now();
     let mut figures =
         Figures { threads: options.threads, memory_limit_bytes: options.memory_limit_bytes, ..Figures::default() };
+    validate(plan)?;
     sink.begin()?;
     let mut stages = Stages::default();
     for feed in &plan.feeds {

@@ -114,8 +114,8 @@ pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<(String, u6
     }
     let mut made = Vec::new();
     for table in &plan.tables {
-        if let Origin::Sql { sql, text } = &table.origin {
-            let rows = sink.select_into(&layout(table), sql).map_err(|error| in_file(error, text, sql))?;
+        if let Origin::Sql { sql, .. } = &table.origin {
+            let rows = sink.select_into(&layout(table), sql)?;
             made.push((table.name.clone(), rows));
         }
     }
@@ -153,7 +153,7 @@ fn columns_of(fields: &[Field], rows: &[Vec<Scalar>]) -> Vec<Column> {
 }
 
 /// What the sink has to know of a table.
-pub fn layout(table: &TablePlan) -> TableLayout {
+pub(super) fn layout(table: &TablePlan) -> TableLayout {
     let (columns, definition) = match &table.origin {
         Origin::Feed { columns, text, .. } => {
             (columns.iter().map(|column| (column.name.clone(), column.data_type)).collect(), text.as_str())
@@ -165,19 +165,5 @@ pub fn layout(table: &TablePlan) -> TableLayout {
         columns,
         primary_key: table.primary_key.clone(),
         definition: definition.to_owned(),
-    }
-}
-
-/// An error about a SELECT, placed in the pipeline file if the SELECT stands there to the letter.
-fn in_file(error: Error, text: &crate::expr::sql::SqlText, sql: &str) -> Error {
-    match error.excerpt() {
-        Some(excerpt) if sql == text.as_str() => {
-            let moved = text.error_at(excerpt.span.clone(), error.to_string());
-            match error.help_text() {
-                Some(help) => moved.help(help),
-                None => moved,
-            }
-        }
-        _ => error,
     }
 }
