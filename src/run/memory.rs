@@ -7,10 +7,11 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 
 /// What SQLite, the blocks in flight and the allocator may need on top of what is resident when a run starts.
-const RESERVED_BYTES: u64 = 48 << 20;
+const RESERVED_BYTES: u64 = 32 << 20;
 
-/// Groups are merged in pairs and tables grow by doubling, so that for a moment as much again, and half of it, is needed.
-const MERGE_FACTOR: u64 = 3;
+/// While two states of different groups are merged, one grows to the size of both, and its largest tables are there twice for a
+/// moment: together no more than as much again.
+const MERGE_FACTOR: u64 = 2;
 
 /// The greatest resident memory of the process so far (VmHWM of proc(5)), where the system tells.
 pub fn peak_rss_bytes() -> Option<u64> {
