@@ -31,7 +31,8 @@ pub(super) fn demo(arguments: &Demo, manner: Manner) -> Result<Ending> {
     let db = dir.join("sales.db");
     let figures =
         run::into_database(&plan, &Options::default(), &db, SqliteOptions::default(), &dir.join("errors.csv"), manner)?;
-    print(&summary::text(&figures, &db))?;
+    let shown = if arguments.keep.is_some() { db.as_path() } else { Path::new("a temporary database") };
+    print(&summary::text(&figures, shown))?;
     print(&next_steps(arguments.keep.as_deref()))
 }
 
