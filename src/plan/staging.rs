@@ -248,11 +248,19 @@ impl VisitorMut for Rewriter<'_, '_> {
 }
 
 impl Rewriter<'_, '_> {
+    /// The expression that SQLite gets for `whole`, from its text.
+    fn parsed(&self, whole: &Expr, text: &str) -> Result<Expr> {
+        let parser = Parser::new(&GenericDialect {}).try_with_sql(text);
+        parser
+            .and_then(|mut parser| parser.parse_expr())
+            .map_err(|error| self.binder.text.error(whole.span(), format!("this cannot be handed to SQLite: {error}")))
+    }
+
     fn replacement(&mut self, expr: &Expr) -> Result<Option<Expr>> {
         match expr {
             Expr::Value(value) => match &value.value {
                 Value::Placeholder(name) => match self.binder.parameters.get(name.trim_start_matches('$')) {
-                    Some(parameter) => Ok(Some(parsed(&parameter.to_sqlite()))),
+                    Some(parameter) => self.parsed(expr, &parameter.to_sqlite()).map(Some),
                     None => self.staging.stage_expr(self.binder, expr).map(Some),
                 },
                 _ => Ok(None),
@@ -264,7 +272,8 @@ impl Rewriter<'_, '_> {
                 let types = (self.staging.data_type(self.binder, left), self.staging.data_type(self.binder, right));
                 match (op, types) {
                     (BinaryOperator::Minus, (Some(DataType::Date), Some(DataType::Date))) => {
-                        Ok(Some(parsed(&format!("CAST(julianday({left}) - julianday({right}) AS INTEGER)"))))
+                        let days = format!("CAST(julianday({left}) - julianday({right}) AS INTEGER)");
+                        self.parsed(expr, &days).map(Some)
                     }
                     (BinaryOperator::Divide, (Some(DataType::Integer), Some(DataType::Integer))) => {
                         self.binder.warnings.push(integer_division(self.binder.text, expr));
@@ -280,15 +289,7 @@ impl Rewriter<'_, '_> {
     }
 }
 
-/// An expression from text that is known to be one.
-fn parsed(text: &str) -> Expr {
-    Parser::new(&GenericDialect {})
-        .try_with_sql(text)
-        .and_then(|mut parser| parser.parse_expr())
-        .expect("the text of an expression that was just printed")
-}
-
-/// Whether an expression has an aggregate, a window or a subquery in it.
+/// Whether an expression has an aggregate or a window in it.
 pub(super) fn is_grouped(expr: &Expr) -> bool {
     let found = sqlparser::ast::visit_expressions(expr, |part| match part {
         Expr::Function(call) if call.over.is_some() || is_aggregate(&call.name.to_string()) => ControlFlow::Break(()),
