@@ -22,7 +22,9 @@ pub(super) fn demo(arguments: &Demo, manner: Manner) -> Result<Ending> {
     let temporary = tempfile::tempdir()
         .map_err(|cause| Error::new(ErrorKind::Output, format!("cannot make a temporary folder: {cause}")))?;
     let dir = arguments.keep.as_deref().unwrap_or(temporary.path());
-    print("A feed of sales, zipped, with noisy ZIP codes and missing dates, is generated ...\n\n")?;
+    if !manner.quiet {
+        print("A feed of sales, zipped, with noisy ZIP codes and missing dates, is generated ...\n\n")?;
+    }
     let options = options(dir, arguments.full);
     generate::transactions(&options, manner)?;
     let pipeline = write_pipeline(dir)?;
@@ -31,6 +33,9 @@ pub(super) fn demo(arguments: &Demo, manner: Manner) -> Result<Ending> {
     let db = dir.join("sales.db");
     let figures =
         run::into_database(&plan, &Options::default(), &db, SqliteOptions::default(), &dir.join("errors.csv"), manner)?;
+    if manner.quiet {
+        return Ok(Ending::Clean);
+    }
     let shown = if arguments.keep.is_some() { db.as_path() } else { Path::new("a temporary database") };
     print(&summary::text(&figures, shown))?;
     print(&next_steps(arguments.keep.as_deref()))

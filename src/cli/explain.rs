@@ -2,6 +2,7 @@
 
 use crate::cli::arguments::Explain;
 use crate::cli::run::load;
+use crate::cli::text::counted;
 use crate::cli::{Ending, print};
 use crate::error::Result;
 use crate::expr::{Function, NodeId, Op, Program};
@@ -25,7 +26,12 @@ fn describe(plan: &Plan) -> String {
     }
     for LookupPlan { name, path, data } in &plan.lookups {
         let key = &data.fields()[data.key()];
-        out += &format!("lookup {name}: {} rows from {}, in memory, by {}\n", data.len(), path.display(), key.name);
+        out += &format!(
+            "lookup {name}: {} from {}, in memory, by {}\n",
+            counted(data.len() as u64, "row"),
+            path.display(),
+            key.name
+        );
     }
     for feed in &plan.feeds {
         out += &describe_feed(plan, feed);

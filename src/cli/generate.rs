@@ -19,10 +19,9 @@ pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
                 return Ok(Ending::Clean);
             }
             print(&format!(
-                "{} in {out}: {} of {} in all ({} different), {} of text in {} on disk, {}\n",
+                "{} in {out}: {} in all ({} different), {} of text in {} on disk, {}\n",
                 counted(summary.files, "file"),
-                count(summary.rows_in_files),
-                "rows",
+                counted(summary.rows_in_files, "row"),
                 count(summary.rows),
                 bytes(summary.text_bytes),
                 bytes(summary.bytes),

@@ -1,5 +1,6 @@
 //! From a pipeline file to a plan: the order in which its parts are resolved, and what the command line puts in place.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -104,7 +105,11 @@ impl Plan {
             reports.push(ReportPlan { title: report.title.clone(), sql, text });
         }
         let limits = limits(&file, &spec)?;
-        let warnings = context.warnings;
+        let mut warnings = context.warnings;
+        // An expression that is bound twice, for its type and for its value, is one surprise.
+        let mut seen = HashSet::new();
+        warnings
+            .retain(|warning| seen.insert((warning.to_string(), warning.excerpt().map(|place| place.span.clone()))));
         Ok(Plan {
             path: path.to_path_buf(),
             parameters,

@@ -45,7 +45,7 @@ pub struct Options {
     pub memory_limit_bytes: u64,
     /// The size of the blocks that inputs are cut into, in bytes.
     pub block_bytes: usize,
-    /// Read only so many lines of each member of each input.
+    /// Read only so many lines behind the header of each member of each input.
     pub sample: Option<u64>,
     /// Stop and publish nothing past this many rejected records.
     pub max_errors: Option<u64>,

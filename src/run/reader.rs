@@ -56,7 +56,7 @@ pub(super) struct StreamingReader<'a> {
     pub(super) inputs: &'a [Input],
     /// The size of blocks.
     pub(super) block_bytes: usize,
-    /// Read only so many lines of each member.
+    /// Read only so many lines behind the header of each member.
     pub(super) sample: Option<u64>,
     /// Is told of bytes read from disk.
     pub(super) on_read: OnRead,
@@ -181,7 +181,8 @@ pub fn open(feed: &FeedPlan, sample: Option<u64>, member: Member) -> Result<Memb
     Ok(match sample {
         Some(lines) => {
             let origin = member.origin().clone();
-            Member::new(origin, Box::new(FirstLines { inner: member, left: lines }))
+            let left = lines.saturating_add(u64::from(feed.dialect.header));
+            Member::new(origin, Box::new(FirstLines { inner: member, left }))
         }
         None => member,
     })

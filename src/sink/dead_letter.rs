@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Position, Result};
 #[derive(Debug)]
 pub struct DeadLetterWriter {
     path: PathBuf,
-    letters: Option<csv::Writer<NamedTempFile>>,
+    letters: Option<::csv::Writer<NamedTempFile>>,
     written: u64,
 }
 
@@ -69,7 +69,7 @@ impl DeadLetterWriter {
     pub fn write(&mut self, letter: &DeadLetter<'_>) -> Result<()> {
         let fail = |error: &dyn std::fmt::Display| Error::io(ErrorKind::Output, "write", &self.path, error);
         if self.letters.is_none() {
-            let mut writer = csv::Writer::from_writer(create_beside(&self.path).map_err(|error| fail(&error))?);
+            let mut writer = ::csv::Writer::from_writer(create_beside(&self.path).map_err(|error| fail(&error))?);
             writer.write_record(HEADER).map_err(|error| fail(&error))?;
             self.letters = Some(writer);
         }

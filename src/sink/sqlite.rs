@@ -147,7 +147,7 @@ impl SqliteSink {
                 self.path.display()
             );
             return Err(Error::new(ErrorKind::Output, message)
-                .help("rename or drop it, give the table of the pipeline another name, or give --db another path"));
+                .help("rename it, give the table of the pipeline another name, or let --replace overwrite it"));
         }
         let drop = format!("DROP {kind} {}", published(&existing));
         self.connection.execute_batch(&drop).map_err(|error| self.fail(&error))

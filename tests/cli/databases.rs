@@ -1,0 +1,125 @@
+//! Databases that cannot be written, or hold what is not feedmill's: refused, and unharmed.
+
+use std::fs;
+
+use rusqlite::Connection;
+
+use crate::workdir::{THREE, Workdir};
+
+#[test]
+fn the_same_run_again_replaces_its_tables() {
+    let dir = Workdir::with_sales(THREE);
+    dir.run_sales("").succeeds();
+    let first = dir.query("out.db", "SELECT * FROM sold");
+    assert_eq!(first, ["1|2026-01-01|tea|1.5", "2|2026-01-02|milk|0.8", "3|NULL|cake|3"]);
+    dir.run_sales("").succeeds();
+    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), first);
+
+    dir.write("sales.csv", "id,day,item,price\n9,,pie,4.00\n");
+    dir.run_sales("").succeeds();
+    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), ["9|NULL|pie|4"]);
+}
+
+#[test]
+fn a_table_of_somebody_else_is_replaced_only_on_request() {
+    let dir = Workdir::with_sales(THREE);
+    let theirs = Connection::open(dir.path("out.db")).unwrap();
+    theirs.execute_batch("CREATE TABLE sold (mine TEXT); INSERT INTO sold VALUES ('precious')").unwrap();
+    drop(theirs);
+    let before = fs::read(dir.path("out.db")).unwrap();
+    dir.run_sales("").fails(1, &["sold", "--replace"]);
+    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), ["precious"]);
+    assert_eq!(dir.query("out.db", "SELECT name FROM sqlite_schema"), ["sold"]);
+    assert!(fs::read(dir.path("out.db")).unwrap() == before, "the database was written to");
+
+    dir.run_sales("--replace").succeeds();
+    assert_eq!(dir.sold(), "1 2 3");
+}
+
+#[test]
+fn other_tables_of_the_database_stay() {
+    let dir = Workdir::with_sales(THREE);
+    let theirs = Connection::open(dir.path("out.db")).unwrap();
+    theirs.execute_batch("CREATE TABLE other (a); INSERT INTO other VALUES (7)").unwrap();
+    drop(theirs);
+    dir.run_sales("").succeeds();
+    assert_eq!(dir.query("out.db", "SELECT * FROM other"), ["7"]);
+    assert_eq!(dir.sold(), "1 2 3");
+}
+
+#[test]
+fn a_locked_database_is_said_to_be_locked() {
+    let dir = Workdir::with_sales(THREE);
+    dir.run_sales("").succeeds();
+    let holder = Connection::open(dir.path("out.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    dir.write("sales.csv", "id,day,item,price\n9,,pie,4.00\n");
+    dir.run_sales("").fails(1, &["out.db", "locked"]);
+    holder.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(dir.sold(), "1 2 3");
+}
+
+#[test]
+fn paths_that_can_be_no_database_are_refused() {
+    let dir = Workdir::with_sales(THREE).put("text.db", "this is a letter to a friend, not a database\n".repeat(99));
+    fs::create_dir(dir.path("folder.db")).unwrap();
+    let cases: [(&str, &[&str]); 4] = [
+        ("nowhere/out.db", &["nowhere/out.db", "directory"]),
+        ("folder.db", &["folder.db", "directory"]),
+        ("text.db", &["text.db", "not a SQLite database"]),
+        ("sales.csv", &["sales.csv", "not a SQLite database"]),
+    ];
+    let before = dir.names();
+    for (path, words) in cases {
+        dir.feedmill(&format!("run sales.toml --db {path}")).fails(1, words);
+    }
+    assert_eq!(dir.names(), before);
+    assert_eq!(dir.read("sales.csv"), THREE);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_nobody_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = Workdir::with_sales(THREE);
+    dir.run_sales("").succeeds();
+    let path = dir.path("out.db");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    if fs::OpenOptions::new().write(true).open(&path).is_ok() {
+        // The superuser may write whatever the permissions say.
+        return;
+    }
+    dir.run_sales("").fails(1, &["out.db", "read-only"]);
+}
+
+#[test]
+fn a_failed_run_leaves_no_database_or_the_old_one() {
+    let bad = "id,day,item,price\n1,,tea,1.00\nx,,tea,1.00\n";
+    let cases: [(&str, &str, i32); 4] =
+        [("id,day,item\n", "", 1), ("", "", 1), (bad, "--max-errors 0", 4), (bad, "--max-error-rate 0.4", 4)];
+    for (sales, arguments, code) in cases {
+        let dir = Workdir::with_sales(sales);
+        dir.run_sales(arguments).exits(code);
+        assert_eq!(dir.names(), ["sales.csv", "sales.toml"], "{arguments}");
+
+        dir.write("sales.csv", THREE);
+        dir.run_sales("").succeeds();
+        let before = fs::read(dir.path("out.db")).unwrap();
+        dir.write("sales.csv", sales);
+        dir.run_sales(arguments).exits(code);
+        assert_eq!(dir.names(), ["out.db", "sales.csv", "sales.toml"], "{arguments}");
+        assert!(fs::read(dir.path("out.db")).unwrap() == before, "the database has changed: {arguments}");
+    }
+}
+
+#[test]
+fn a_dead_letter_file_of_somebody_else_is_not_overwritten() {
+    let dir = Workdir::with_sales("id,day,item,price\nx,,tea,1.00\n").put("errors.csv", "my,own\nnotes,1\n");
+    dir.run_sales("").fails(1, &["errors.csv"]);
+    assert_eq!(dir.read("errors.csv"), "my,own\nnotes,1\n");
+    assert!(!dir.has("out.db"));
+    dir.run_sales("--errors nowhere/errors.csv").fails(1, &["nowhere", "create the directory first"]);
+    dir.run_sales("--errors letters.csv").exits(3);
+    assert!(dir.has("letters.csv"));
+}
