@@ -133,8 +133,9 @@ impl Parser {
                     records.reject(start, end, code, reason);
                 }
                 Some(Frame::TooLong { next }) => {
-                    let line_feed = bytes[..next].ends_with(b"\n");
-                    self.reject_too_long(start, (next - start - usize::from(line_feed)) as u64, records);
+                    let line_feed = next - usize::from(bytes[..next].ends_with(b"\n"));
+                    let end = without_carriage_return(bytes, start, line_feed, next);
+                    self.reject_too_long(start, (end - start) as u64, records);
                 }
             }
         }
@@ -194,7 +195,7 @@ impl Parser {
     fn line(&self, bytes: &[u8], start: usize, line_feed: usize, next: usize, sound: bool, records: &mut Records) {
         let end = without_carriage_return(bytes, start, line_feed, next);
         if end - start > self.dialect.record_limit() {
-            self.reject_too_long(start, (line_feed - start) as u64, records);
+            self.reject_too_long(start, (end - start) as u64, records);
         } else if end > start {
             self.record(bytes, start, end, sound, records);
         }

@@ -14,7 +14,7 @@ pub struct Block {
     pub bytes: Vec<u8>,
     /// Where the first byte lies in the input.
     pub offset: u64,
-    /// `Some` when the block is a single record that is longer than the limit: its length up to the line feed. `bytes`
+    /// `Some` when the block is a single record that is longer than the limit: its length without the line end. `bytes`
     /// then holds the part that is kept, with the line feed behind it.
     pub(super) too_long: Option<u64>,
     pub(super) tail: Tail,
@@ -138,11 +138,12 @@ impl Blocks {
         let kept = self.dialect.record_limit();
         let line_feed = memchr(b'\n', &self.buffer[kept..self.filled]).map(|at| kept + at);
         if line_feed.is_none() && !self.ended {
-            self.left_out = Some(left_out + (self.filled - kept) as u64);
-            self.filled = kept;
+            self.leave_out(left_out);
+            self.grow();
             return None;
         }
-        let end = line_feed.unwrap_or(self.filled);
+        let carriage_return = |at: usize| usize::from(at > kept && self.buffer[at - 1] == b'\r');
+        let end = line_feed.map_or(self.filled, |at| at - carriage_return(at));
         let next = line_feed.map_or(end, |at| at + 1);
         let (mut bytes, offset) = self.cut(kept, next, spare);
         if line_feed.is_some() {
@@ -180,10 +181,22 @@ impl Blocks {
         let kept = self.dialect.record_limit();
         if self.filled >= kept + LOOKAHEAD_BYTES {
             // So many bytes decide everything about a record but where its line feed is.
-            self.left_out = Some((self.filled - kept) as u64);
-            self.filled = kept;
+            self.leave_out(0);
         }
         self.grow();
+    }
+
+    /// Forgets what stands behind the part of a record that is kept, where so many bytes of it are forgotten already. A
+    /// carriage return stays, because it may be half of the line end.
+    fn leave_out(&mut self, already: u64) {
+        let kept = self.dialect.record_limit();
+        let mut end = kept;
+        if self.buffer[kept..self.filled].ends_with(b"\r") {
+            self.buffer[kept] = b'\r';
+            end += 1;
+        }
+        self.left_out = Some(already + (self.filled - end) as u64);
+        self.filled = end;
     }
 
     fn grow(&mut self) {

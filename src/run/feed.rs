@@ -215,10 +215,9 @@ impl<'a> Writer<'a> {
                 let started = Instant::now();
                 let bytes = self.write(outcome)?;
                 self.write_seconds += started.elapsed().as_secs_f64();
-                if let Some(buffer) = Arc::into_inner(bytes) {
-                    // The reader may be done already.
-                    let _ = buffers.try_send(buffer);
-                }
+                // A worker may hold on to the bytes until its next block. The reader still gets a buffer, or it would wait
+                // for ever; and it may be done already.
+                let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
                 progress(self.figures.read);
             }
         }

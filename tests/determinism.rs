@@ -1,0 +1,140 @@
+//! The same input gives the same database and the same dead letters, byte for byte, for any threads and any blocks.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Folder, zip_of};
+use feedmill::generate::transactions;
+use feedmill::run::Options;
+
+const PIPELINE: &str = r#"
+[feed.sales]
+files = ["day_2.zip"]
+columns = """
+  transaction_id TEXT NOT NULL, transaction_date DATE NOT NULL, sku_id TEXT NOT NULL,
+  quantity_sold INTEGER NOT NULL CHECK (quantity_sold > 0), revenue_usd DOUBLE NOT NULL, maturity_date DATE,
+  zip_code_raw TEXT
+"""
+nullify = ["maturity_date"]
+[feed.sales.derive]
+zip = "coalesce(regexp_extract(replace(zip_code_raw, ' ', ''), '^(?:US-)?([0-9]{5})', 1), '00000')"
+[feed.sales.count]
+unknown = "zip = '00000'"
+[table.of_rows]
+sql = "SELECT transaction_id, zip, revenue_usd / 3 AS third FROM sales WHERE quantity_sold > 5"
+[table.of_groups]
+primary_key = ["sku_id", "zip"]
+sql = """
+SELECT sku_id, zip, sum(revenue_usd / 7) AS s, avg(revenue_usd) AS a, stddev_samp(revenue_usd) AS d, median(revenue_usd) AS m,
+       count(DISTINCT transaction_date) AS days
+FROM sales GROUP BY sku_id, zip
+"""
+[table.ranked]
+sql = """
+SELECT transaction_date, sum(revenue_usd * 0.1) AS s, rank() OVER (ORDER BY sum(revenue_usd) DESC) AS r
+FROM sales GROUP BY transaction_date ORDER BY r
+"""
+"#;
+
+/// A generated feed in which every 50th line is broken in one of several ways.
+fn dirty_feed(folder: &Folder) -> Vec<u8> {
+    let out = folder.path("feed");
+    let options = transactions::Options {
+        out: out.clone(),
+        clients: 1,
+        days: 2,
+        base_rows: 3_000,
+        daily_rows: 500,
+        plain: true,
+        ..transactions::Options::default()
+    };
+    transactions::generate(&options, &mut |_| ()).unwrap();
+    let text = std::fs::read_to_string(out.join("client_1/transactions_day_2.csv")).unwrap();
+    let mut dirty = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let broken = match number % 50 {
+            10 => format!("{line},surplus"),
+            20 => line.replace("2025", "20x5"),
+            30 => format!("\"{line}"),
+            40 => format!("\"quoted, \"\"id\"\"\n{number}\"{}", &line[line.find(',').unwrap()..]),
+            _ => line.to_owned(),
+        };
+        dirty.extend_from_slice(broken.as_bytes());
+        dirty.extend_from_slice(if number % 7 == 0 { b"\r\n" } else { b"\n" });
+    }
+    dirty
+}
+
+#[test]
+fn threads_and_blocks_change_nothing() {
+    let folder = Folder::new();
+    folder.write("day_2.zip", zip_of(&[("a.csv", &dirty_feed(&folder))]));
+    let plan = folder.plan(PIPELINE);
+    let mut expected = None;
+    for threads in [1, 2, 3, 8] {
+        for block_bytes in [1, 7, 64, 4096, 1 << 20] {
+            let run = Folder::new();
+            let figures = run.run(&plan, &Options { threads, block_bytes, ..Options::default() }).unwrap();
+            assert!(figures.feeds[0].is_conserved());
+            assert!(figures.rejected() > 100, "{}", figures.rejected());
+            let result = (run.dump(), run.letters(), figures.feeds);
+            match &expected {
+                None => expected = Some(result),
+                Some(expected) => assert!(*expected == result, "{threads} threads, blocks of {block_bytes} bytes"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_order_of_rows_does_not_matter_to_groups() {
+    let folder = Folder::new();
+    let dirty = dirty_feed(&folder);
+    let text = String::from_utf8_lossy(&dirty).replace("\r\n", "\n");
+    // Only lines that stand alone can change places.
+    let mut lines: Vec<&str> = text.lines().filter(|line| !line.contains('"')).collect();
+    let pipeline = PIPELINE.replace("day_2.zip", "lines.csv");
+    let mut dumps = Vec::new();
+    for _ in 0..2 {
+        folder.write("lines.csv", lines.join("\n"));
+        let run = Folder::new();
+        run.run(&folder.plan(&pipeline), &Options::default()).unwrap();
+        let tables = rusqlite::Connection::open(run.database()).unwrap();
+        dumps.push([common::rows(&tables, "SELECT * FROM of_groups"), common::rows(&tables, "SELECT * FROM ranked")]);
+        lines[1..].reverse();
+    }
+    assert!(dumps[0][0].len() > 1000);
+    assert_eq!(dumps[0], dumps[1]);
+}
+
+#[test]
+fn rejecting_a_record_changes_nothing_about_its_neighbours() {
+    let folder = Folder::new();
+    let dirty = dirty_feed(&folder);
+    let pipeline = PIPELINE.replace("day_2.zip", "lines.csv");
+    folder.write("lines.csv", &dirty);
+    folder.run(&folder.plan(&pipeline), &Options::default()).unwrap();
+    let with = folder.dump();
+
+    let mut clean = dirty;
+    let letters = folder.letters();
+    let mut reader = csv::Reader::from_reader(&letters[..]);
+    let places: Vec<(usize, usize)> = reader
+        .byte_records()
+        .map(|record| {
+            let number = |field: usize| String::from_utf8_lossy(&record.as_ref().unwrap()[field]).parse().unwrap();
+            (number(4), number(5))
+        })
+        .collect();
+    assert!(places.len() > 100);
+    for (offset, length) in places.into_iter().rev() {
+        let line_end = clean[offset + length..].iter().position(|byte| *byte == b'\n').unwrap();
+        clean.drain(offset..=offset + length + line_end);
+    }
+    folder.write("lines.csv", &clean);
+    let figures = folder.run(&folder.plan(&pipeline), &Options::default()).unwrap();
+    assert_eq!(figures.rejected(), 0);
+    assert!(folder.dump() == with);
+    assert_eq!(folder.letters(), b"");
+}
