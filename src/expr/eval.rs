@@ -94,6 +94,11 @@ impl<'p> Evaluator<'p> {
         }
     }
 
+    /// Forgets the values of the last chunk, and with them the buffers that its texts lie in.
+    pub fn forget_chunk(&mut self) {
+        self.values.clear();
+    }
+
     /// Evaluates all roots over a chunk of `len` rows. `Op::Input` numbers point into `inputs`; a column that no root
     /// needs may be absent.
     ///

@@ -125,6 +125,7 @@ impl<'p> Worker<'p> {
                 (OutputKind::Groups { .. }, None) => {}
             }
         }
+        self.evaluator.forget_chunk();
         Outcome {
             seq,
             layout,
