@@ -150,7 +150,7 @@ fn by_engine(expressions: &[&str]) -> Vec<Vec<String>> {
     ));
     let figures = folder.run(&plan, &Options::default()).unwrap();
     assert_eq!(figures.rejected(), 0, "{}", String::from_utf8_lossy(&folder.letters()));
-    transposed(rows(&Connection::open(folder.database()).unwrap(), "SELECT * FROM result ORDER BY rowid"))
+    transposed(&rows(&Connection::open(folder.database()).unwrap(), "SELECT * FROM result ORDER BY rowid"))
 }
 
 /// What SQLite makes of them.
@@ -160,7 +160,7 @@ fn by_sqlite(expressions: &[&str]) -> Vec<Vec<String>> {
         VALUES.trim().lines().map(|line| format!("({})", line.split('|').collect::<Vec<_>>().join(","))).collect();
     let fill = format!("CREATE TABLE feed ({COLUMNS}); INSERT INTO feed VALUES {}", values.join(","));
     database.execute_batch(&fill).unwrap();
-    transposed(rows(&database, &format!("SELECT {} FROM feed ORDER BY n", expressions.join(","))))
+    transposed(&rows(&database, &format!("SELECT {} FROM feed ORDER BY n", expressions.join(","))))
 }
 
 fn csv_line(line: &str) -> String {
@@ -171,7 +171,7 @@ fn csv_line(line: &str) -> String {
     line.split(" | ").map(field).collect::<Vec<_>>().join(",")
 }
 
-fn transposed(rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+fn transposed(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect()
 }
 
