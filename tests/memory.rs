@@ -126,6 +126,19 @@ fn a_zip_bomb() {
 }
 
 #[test]
+fn nothing_but_rejects_and_many_threads() {
+    for (line, code) in [("x\n", "too_few_fields"), ("1,x\n", "invalid_integer")] {
+        let ending = run(&Folder::new(), PIPELINE, &["--threads", "8"], |out| {
+            writeln!(out, "a,b").unwrap();
+            (0..10).for_each(|_| out.write_all(line.repeat(100_000).as_bytes()).unwrap());
+        });
+        assert_eq!(ending.code, Some(3), "{}", ending.stderr);
+        assert_eq!(ending.summary["feeds"]["f"]["rejected_by_code"][code], 1_000_000);
+        assert_within(&ending);
+    }
+}
+
+#[test]
 fn many_files() {
     let folder = Folder::new();
     for file in 0..200 {

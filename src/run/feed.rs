@@ -16,7 +16,7 @@ use crate::error::Position;
 use crate::error::Result;
 use crate::plan::{FeedPlan, Plan};
 use crate::run::figures::FeedFigures;
-use crate::run::memory::GroupBudget;
+use crate::run::memory::{GroupBudget, block_bytes};
 use crate::run::reader::{Layout, StreamingReader, Work, inputs};
 use crate::run::reorder::Reorder;
 use crate::run::tables::Target;
@@ -62,7 +62,7 @@ impl FeedRun<'_> {
         let reader = StreamingReader {
             feed: self.feed,
             inputs: &inputs,
-            block_bytes: self.options.block_bytes,
+            block_bytes: block_bytes(self.options.block_bytes, buffer_count, self.options.memory_limit_bytes),
             sample: self.options.sample,
             on_read: Arc::new(move |bytes| {
                 counter.fetch_add(bytes, Ordering::Relaxed);

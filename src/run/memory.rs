@@ -13,6 +13,22 @@ const RESERVED_BYTES: u64 = 32 << 20;
 /// moment: together no more than as much again.
 const MERGE_FACTOR: u64 = 2;
 
+/// What a byte of a block may turn into while it is in flight: the most that was measured, with lines of a few bytes that
+/// are all rejected, and some more.
+const BYTES_PER_BLOCK_BYTE: u64 = 96;
+
+/// The share of the limit that blocks in flight may take at the worst: one in so many.
+const BLOCK_SHARE: u64 = 3;
+
+/// Smaller blocks cost more to hand around than to work on.
+const LEAST_BLOCK_BYTES: u64 = 4 << 10;
+
+/// The size of blocks, so that as many as there are buffers fit into their share of the limit, whatever is in them.
+pub(super) fn block_bytes(wanted: usize, buffers: usize, limit: u64) -> usize {
+    let fitting = limit / BLOCK_SHARE / BYTES_PER_BLOCK_BYTE / buffers as u64;
+    wanted.min(fitting.max(LEAST_BLOCK_BYTES) as usize)
+}
+
 /// The greatest resident memory of the process so far (VmHWM of proc(5)), where the system tells.
 pub fn peak_rss_bytes() -> Option<u64> {
     status_bytes("VmHWM:")
@@ -75,6 +91,14 @@ mod tests {
     fn the_peak_is_known_and_never_below_what_is_held() {
         let held = vec![1u8; 64 << 20];
         assert!(peak_rss_bytes().unwrap() >= held.len() as u64);
+    }
+
+    #[test]
+    fn blocks_shrink_with_the_limit_and_the_number_of_buffers() {
+        assert_eq!(block_bytes(7, 6, 256_000_000), 7);
+        assert_eq!(block_bytes(256 << 10, 6, 1_000_000_000), 256 << 10);
+        assert_eq!(block_bytes(256 << 10, 6, 256_000_000), 148_148);
+        assert_eq!(block_bytes(256 << 10, 1000, 64_000_000), 4096);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Options {
     pub threads: usize,
     /// The most memory that the process may use, in bytes.
     pub memory_limit_bytes: u64,
-    /// The size of the blocks that inputs are cut into, in bytes.
+    /// The size of the blocks that inputs are cut into, in bytes; smaller ones if the memory limit asks for them.
     pub block_bytes: usize,
     /// Read only so many lines behind the header of each member of each input.
     pub sample: Option<u64>,
