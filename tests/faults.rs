@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Folder, feedmill, gzip};
+use common::{Folder, feedmill, gzip, zip_of};
 use feedmill::run::Options;
 use feedmill::sink::FailingSink;
 
@@ -84,6 +84,45 @@ fn an_input_that_breaks_off_publishes_nothing() {
         assert!(error.to_string().contains("f.csv"), "{error}");
         assert!((folder.dump(), folder.letters()) == before, "{length} bytes");
     }
+}
+
+#[test]
+fn a_damaged_archive_publishes_nothing() {
+    let folder = Folder::new();
+    folder.write("f.csv", text(20));
+    folder.run(&folder.plan(PIPELINE), &Options::default()).unwrap();
+    let before = (folder.dump(), folder.letters());
+    let archive = zip_of(&[("a.csv", text(300).as_bytes()), ("b.csv", text(2000).as_bytes())]);
+    let mut damaged: Vec<(String, Vec<u8>)> = (4..archive.len())
+        .step_by(61)
+        .map(|length| (format!("zip, {length} bytes"), archive[..length].to_vec()))
+        .collect();
+    let gzip = gzip(text(2000).as_bytes());
+    // The last eight bytes of a gzip file are its checksum and length.
+    for back in 1..=8 {
+        let mut other = gzip.clone();
+        let place = other.len() - back;
+        other[place] ^= 1;
+        damaged.push((format!("gzip, {back} bytes from its end"), other));
+    }
+    // The directory of an archive has the checksum of a member 16 bytes behind its mark.
+    let marks: Vec<usize> =
+        archive.windows(4).enumerate().filter(|(_, mark)| mark == b"PK\x01\x02").map(|(place, _)| place).collect();
+    assert_eq!(marks.len(), 2);
+    for mark in marks {
+        let mut other = archive.clone();
+        other[mark + 16] ^= 1;
+        damaged.push((format!("zip, checksum at {}", mark + 16), other));
+    }
+    for (what, bytes) in damaged {
+        folder.write("f.csv", bytes);
+        let error = folder.run(&folder.plan(PIPELINE), &Options { block_bytes: 64, ..Options::default() });
+        let error = error.map(drop).expect_err(&what);
+        assert!(error.to_string().contains("f.csv"), "{what}: {error}");
+        assert!((folder.dump(), folder.letters()) == before, "{what}");
+    }
+    folder.write("f.csv", archive);
+    folder.run(&folder.plan(PIPELINE), &Options::default()).unwrap();
 }
 
 #[test]
