@@ -3,9 +3,7 @@
 use crate::cli::arguments::Check;
 use crate::cli::run::{load, show_warnings};
 use crate::cli::text::counted;
-use crate::cli::{Ending, Manner, print};
-use crate::error::Error;
-use crate::error::ErrorKind;
+use crate::cli::{Ending, Manner, print, temporary_folder};
 use crate::error::Result;
 use crate::plan::{FeedPlan, Plan};
 use crate::run::{self, Options, sqlite_functions};
@@ -44,8 +42,7 @@ fn check_columns(feed: &FeedPlan) -> Result<String> {
 
 /// Runs the first lines of each feed into a database that is thrown away.
 fn check_sample(plan: &Plan, lines: u64) -> Result<String> {
-    let dir = tempfile::tempdir()
-        .map_err(|cause| Error::new(ErrorKind::Output, format!("cannot make a temporary folder: {cause}")))?;
+    let dir = temporary_folder()?;
     let functions = SqliteOptions { functions: sqlite_functions(), ..SqliteOptions::default() };
     let mut sink = SqliteSink::open(&dir.path().join("check.db"), &functions)?;
     let mut letters = DeadLetterWriter::new(&dir.path().join("errors.csv"))?;

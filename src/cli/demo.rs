@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::arguments::Demo;
-use crate::cli::{Ending, Manner, generate, print, run, summary};
+use crate::cli::{Ending, Manner, generate, print, run, summary, temporary_folder};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -19,8 +19,7 @@ fn options(dir: &Path, full: bool) -> transactions::Options {
 }
 
 pub(super) fn demo(arguments: &Demo, manner: Manner) -> Result<Ending> {
-    let temporary = tempfile::tempdir()
-        .map_err(|cause| Error::new(ErrorKind::Output, format!("cannot make a temporary folder: {cause}")))?;
+    let temporary = temporary_folder()?;
     let dir = arguments.keep.as_deref().unwrap_or(temporary.path());
     if !manner.quiet {
         print("A feed of sales, zipped, with noisy ZIP codes and missing dates, is generated ...\n\n")?;

@@ -106,6 +106,12 @@ fn exit_code(kind: ErrorKind) -> u8 {
     }
 }
 
+/// A folder that is removed when it is dropped.
+fn temporary_folder() -> Result<tempfile::TempDir> {
+    tempfile::tempdir()
+        .map_err(|cause| Error::new(ErrorKind::Output, format!("cannot make a temporary folder: {cause}")))
+}
+
 /// Writes results to stdout. A reader that has gone away wants no more, which is no failure.
 fn print(text: &str) -> Result<Ending> {
     let mut out = std::io::stdout().lock();

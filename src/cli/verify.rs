@@ -4,9 +4,7 @@ use crate::cli::arguments::Verify;
 use crate::cli::progress::Bar;
 use crate::cli::run::{load, options};
 use crate::cli::text::counted;
-use crate::cli::{Ending, Manner, print};
-use crate::error::Error;
-use crate::error::ErrorKind;
+use crate::cli::{Ending, Manner, print, temporary_folder};
 use crate::error::Result;
 use crate::run::Options;
 use crate::verify;
@@ -14,8 +12,7 @@ use crate::verify;
 pub(super) fn verify(arguments: &Verify, manner: Manner) -> Result<Ending> {
     let plan = load(&arguments.pipeline)?;
     let options = Options { sample: arguments.sample, ..options(&arguments.resources) };
-    let dir = tempfile::tempdir()
-        .map_err(|cause| Error::new(ErrorKind::Output, format!("cannot make a temporary folder: {cause}")))?;
+    let dir = temporary_folder()?;
     let bar = Bar::new(manner);
     let verdict = verify::verify(&plan, &options, dir.path(), &mut |progress| {
         bar.update(progress.bytes, progress.bytes_total, progress.records, "records");
