@@ -32,7 +32,7 @@ const ALL: &[&str] = &["*"];
 const CRATES: [(&str, &[&str]); 17] = [
     ("clap", &["cli/"]),
     ("indicatif", &["cli/"]),
-    ("rusqlite", &["sink/sqlite.rs"]),
+    ("rusqlite", &["sink/sqlite/"]),
     ("serde", &["plan/spec.rs"]),
     ("toml", &["plan/spec.rs"]),
     ("serde_json", &["plan/spec.rs", "cli/", "report/"]),
@@ -268,7 +268,7 @@ fn imports_are_told() {
 fn misplaced_crates_are_told() {
     assert_eq!(
         said(crates, "src/sink/mod.rs", "\nuse rusqlite::Connection;"),
-        "src/sink/mod.rs:2: `rusqlite` belongs in sink/sqlite.rs of src: move this there"
+        "src/sink/mod.rs:2: `rusqlite` belongs in sink/sqlite/ of src: move this there"
     );
     for bad in [
         "use std::thread;",
@@ -286,7 +286,7 @@ fn misplaced_crates_are_told() {
     for good in ["use crate::csv::Dialect;", "use zip::ZipArchive;", "let toml = 1;", "\"a.toml\"", "// rusqlite::x"] {
         assert_eq!(said(crates, "src/source/mod.rs", good), "", "{good}");
     }
-    assert_eq!(said(crates, "src/sink/sqlite.rs", "use rusqlite::Connection;"), "");
+    assert_eq!(said(crates, "src/sink/sqlite/mod.rs", "use rusqlite::Connection;"), "");
     assert_eq!(said(crates, "src/plan/mod.rs", "let reader = ::csv::Reader::new();"), "");
 }
 

@@ -1,0 +1,304 @@
+//! SQLite as a sink; its folder is the only place that names rusqlite. Decides nothing about what the tables mean.
+
+mod connection;
+mod database;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, ffi};
+
+use crate::chunk::{ColumnView, DataType, Field, Selection};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::new_file::NewFile;
+use crate::sink::sqlite::connection::{connect, database_error, is_about_the_database, run_error};
+use crate::sink::sqlite::database::select_columns;
+use crate::sink::sqlite::values::{bind_rows, in_words};
+use crate::sink::statements;
+use crate::sink::{Sink, SqliteOptions, TableId, TableLayout};
+
+pub use database::{Database, validate_sql};
+
+/// A SQLite database that a run writes.
+#[derive(Debug)]
+pub struct SqliteSink {
+    // In front of `new_file`, so that the connection is closed before the file is removed.
+    connection: Connection,
+    new_file: Option<NewFile>,
+    path: PathBuf,
+    replace_foreign: bool,
+    targets: Vec<Target>,
+    unsorted: Vec<Unsorted>,
+    scratch: Vec<u8>,
+}
+
+/// A table that takes rows.
+#[derive(Debug)]
+struct Target {
+    types: Vec<DataType>,
+    batch: usize,
+    insert_batch: String,
+    insert_one: String,
+}
+
+/// A table with a key, and the temporary table (its name in SQL) in which rows wait for it.
+#[derive(Debug)]
+struct Unsorted {
+    waiting: String,
+    layout: TableLayout,
+}
+
+/// The ledger. Names compare as SQLite compares names of tables.
+const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS _feedmill_tables \
+     (name TEXT PRIMARY KEY COLLATE NOCASE, created TEXT NOT NULL, definition TEXT NOT NULL)";
+
+/// Names that begin so are feedmill's own.
+const RESERVED_PREFIX: &str = "_feedmill_";
+
+/// Each table has two INSERT statements; as many are kept compiled.
+const STATEMENT_CACHE: usize = 64;
+
+impl SqliteSink {
+    /// Opens a database, or creates one. A file that did not exist before is removed again unless the run commits.
+    ///
+    /// # Errors
+    /// Of kind Output, when the file cannot be created or written, is no SQLite database, or is locked by another
+    /// process.
+    pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self> {
+        let new_file = NewFile::create(path)?;
+        let connection = connect(path, &options.functions)?;
+        let fail = |error: rusqlite::Error| database_error("open", path, &error);
+        connection.busy_timeout(options.busy_timeout).map_err(fail)?;
+        if let Some(directory) = &options.temp_dir {
+            let set = connection.pragma_update(None, "temp_store_directory", directory.to_string_lossy());
+            set.map_err(|error| Error::io(ErrorKind::Output, "put temporary files into", directory, &error))?;
+        }
+        // The journal mode is left as it is: a rollback journal in new files, and both modes are atomic. FULL costs one
+        // transaction hardly more than NORMAL, under which a power cut can corrupt the database. Foreign keys are off,
+        // because replacing a table must not reach into somebody else's through ON DELETE CASCADE. Reading the schema
+        // version finds out whether the file is a database.
+        let settings = format!(
+            "PRAGMA page_size = 16384; PRAGMA cache_size = -{}; PRAGMA temp_store = FILE; PRAGMA mmap_size = 0; \
+             PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA schema_version;",
+            options.cache_bytes / 1024
+        );
+        connection.execute_batch(&settings).map_err(fail)?;
+        if connection.is_readonly("main").map_err(fail)? {
+            return Err(Error::new(ErrorKind::Output, format!("cannot write {}: it is read-only", path.display()))
+                .help("make it writable, or give --db another path"));
+        }
+        connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        let replace_foreign = options.replace_foreign;
+        Ok(SqliteSink {
+            connection,
+            new_file,
+            path: path.to_owned(),
+            replace_foreign,
+            targets: Vec::new(),
+            unsorted: Vec::new(),
+            scratch: Vec::new(),
+        })
+    }
+
+    fn fail(&self, error: &rusqlite::Error) -> Error {
+        database_error("write", &self.path, error)
+    }
+
+    fn create(&self, layout: &TableLayout) -> Result<()> {
+        statements::check_layout(layout)?;
+        if layout.name.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
+            let message =
+                format!("table `{}`: names that begin with {RESERVED_PREFIX} are feedmill's own", layout.name);
+            return Err(Error::new(ErrorKind::Pipeline, message).help("give the table another name"));
+        }
+        self.make_room(&layout.name)?;
+        let create = statements::create_table(&published(&layout.name), layout);
+        self.connection.execute_batch(&create).map_err(|error| {
+            if is_about_the_database(&error) {
+                return self.fail(&error);
+            }
+            Error::new(ErrorKind::Pipeline, format!("cannot make the table `{}`: {error}", layout.name))
+        })?;
+        self.connection
+            .execute(
+                "INSERT OR REPLACE INTO _feedmill_tables (name, created, definition) \
+                 SELECT name, sql, ?2 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1",
+                [&layout.name, &layout.definition],
+            )
+            .map_err(|error| self.fail(&error))?;
+        Ok(())
+    }
+
+    /// Drops the table of that name that an earlier run has made.
+    fn make_room(&self, name: &str) -> Result<()> {
+        let found = self
+            .connection
+            .query_row(
+                "SELECT s.type, s.name, s.sql IS l.created FROM main.sqlite_schema s \
+                 LEFT JOIN _feedmill_tables l ON l.name = s.name \
+                 WHERE s.name = ?1 COLLATE NOCASE AND s.type <> 'trigger'",
+                [name],
+                |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?)),
+            )
+            .optional()
+            .map_err(|error| self.fail(&error))?;
+        let Some((kind, existing, is_ours)) = found else { return Ok(()) };
+        if !is_ours && !self.replace_foreign {
+            let message = format!(
+                "cannot replace the {kind} `{existing}` in {}: feedmill did not make it, or it was altered since",
+                self.path.display()
+            );
+            return Err(Error::new(ErrorKind::Output, message)
+                .help("rename it, give the table of the pipeline another name, or let --replace overwrite it"));
+        }
+        let drop = format!("DROP {kind} {}", published(&existing));
+        self.connection.execute_batch(&drop).map_err(|error| self.fail(&error))
+    }
+
+    fn add_target(&mut self, table: &str, types: Vec<DataType>) -> TableId {
+        let batch = statements::rows_per_insert(types.len());
+        self.targets.push(Target {
+            batch,
+            insert_batch: statements::insert(table, types.len(), batch),
+            insert_one: statements::insert(table, types.len(), 1),
+            types,
+        });
+        TableId(self.targets.len() - 1)
+    }
+
+    /// Moves the rows that wait for their table, in order of its key.
+    fn settle(&self) -> Result<()> {
+        for Unsorted { waiting, layout } in &self.unsorted {
+            let key = statements::names(&layout.primary_key);
+            let sorted = format!("SELECT * FROM {waiting} ORDER BY {key}");
+            self.connection
+                .execute_batch(&format!("INSERT INTO {} {sorted}", published(&layout.name)))
+                .and_then(|()| self.connection.execute_batch(&format!("DELETE FROM {waiting}")))
+                .map_err(|error| self.duplicate_key(layout, waiting, &error).unwrap_or_else(|| self.fail(&error)))?;
+        }
+        Ok(())
+    }
+
+    /// What to say when an INSERT found two rows with the same key; `rows` is what it read, as a FROM clause has it.
+    fn duplicate_key(&self, layout: &TableLayout, rows: &str, error: &rusqlite::Error) -> Option<Error> {
+        let codes = [ffi::SQLITE_CONSTRAINT_PRIMARYKEY, ffi::SQLITE_CONSTRAINT_UNIQUE];
+        error.sqlite_extended_error_code().filter(|code| codes.contains(code))?;
+        let key = &layout.primary_key;
+        // SQLite does not say which; where looking for it fails, the message does without the values.
+        let value = self.connection.query_row(&statements::duplicate_keys(rows, key), [], |row| {
+            (0..key.len()).map(|index| Ok(format!("{} = {}", key[index], in_words(row.get_ref(index)?)))).collect()
+        });
+        let value: Vec<String> = value.unwrap_or_else(|_| key.clone());
+        let message = format!("two rows of table `{}` have the same primary key ({})", layout.name, value.join(", "));
+        Some(Error::new(ErrorKind::Input, message).help(
+            "add the columns that tell the rows apart to its primary_key, or make its SELECT return one row a key",
+        ))
+    }
+}
+
+impl Sink for SqliteSink {
+    fn begin(&mut self) -> Result<()> {
+        // Exclusive and not immediate: with a reader about, SQLite cannot write back a page of a full cache. It would
+        // wait out the timeout for each one and then keep the page, beyond the bound, only to fail at the commit. (With
+        // a write-ahead log there is no difference.) The ledger is the first write: can the journal be created?
+        let begin = self
+            .connection
+            .execute_batch("BEGIN EXCLUSIVE")
+            .and_then(|()| self.connection.execute_batch(CREATE_LEDGER));
+        begin.map_err(|error| self.fail(&error))
+    }
+
+    fn create_table(&mut self, layout: &TableLayout) -> Result<TableId> {
+        let types: Option<Vec<DataType>> = layout.columns.iter().map(|(_, data_type)| *data_type).collect();
+        let Some(types) = types else {
+            let message = format!("table `{}` takes rows, but not all of its columns have a type", layout.name);
+            return Err(Error::new(ErrorKind::Internal, message));
+        };
+        self.create(layout)?;
+        if layout.primary_key.is_empty() {
+            return Ok(self.add_target(&published(&layout.name), types));
+        }
+        // Rows in any order would visit the pages of the key's index at random: ten times slower once the index is
+        // larger than the cache. They wait in a temporary table until `settle` sorts them.
+        let waiting = staged(&format!("{RESERVED_PREFIX}{}", layout.name));
+        let plain = TableLayout { primary_key: Vec::new(), ..layout.clone() };
+        let create = statements::create_table(&waiting, &plain);
+        self.connection.execute_batch(&create).map_err(|error| self.fail(&error))?;
+        let table = self.add_target(&waiting, types);
+        self.unsorted.push(Unsorted { waiting, layout: layout.clone() });
+        Ok(table)
+    }
+
+    fn stage(&mut self, name: &str, columns: &[Field]) -> Result<TableId> {
+        let layout = TableLayout {
+            name: name.to_owned(),
+            columns: columns.iter().map(|field| (field.name.clone(), Some(field.data_type))).collect(),
+            ..TableLayout::default()
+        };
+        statements::check_layout(&layout)?;
+        let create = statements::create_table(&staged(name), &layout);
+        self.connection.execute_batch(&create).map_err(|error| self.fail(&error))?;
+        Ok(self.add_target(&staged(name), columns.iter().map(|field| field.data_type).collect()))
+    }
+
+    fn rows(&mut self, table: TableId, columns: &[ColumnView<'_>], selection: &Selection) -> Result<()> {
+        let Some(target) = self.targets.get(table.0).filter(|target| target.types.len() == columns.len()) else {
+            return Err(Error::new(ErrorKind::Internal, format!("{table:?} does not have {} columns", columns.len())));
+        };
+        let fail = |error: rusqlite::Error| database_error("write", &self.path, &error);
+        let row_of = |nth: usize| match selection {
+            Selection::All(_) => nth,
+            Selection::Rows(rows) => rows[nth] as usize,
+        };
+        let in_batches = selection.len() / target.batch * target.batch;
+        for (sql, rows, range) in
+            [(&target.insert_batch, target.batch, 0..in_batches), (&target.insert_one, 1, in_batches..selection.len())]
+        {
+            if range.is_empty() {
+                continue;
+            }
+            let mut insert = self.connection.prepare_cached(sql).map_err(fail)?;
+            for nth in range.step_by(rows) {
+                bind_rows(&mut insert, &target.types, columns, rows, |index| row_of(nth + index), &mut self.scratch)
+                    .map_err(fail)?;
+                insert.raw_execute().map_err(fail)?;
+            }
+            // Bound texts are copies, which would live on in the cache of statements.
+            insert.clear_bindings();
+        }
+        Ok(())
+    }
+
+    fn select_into(&mut self, layout: &TableLayout, sql: &str) -> Result<u64> {
+        self.settle()?;
+        let layout = statements::resolve(layout, select_columns(&self.connection, &layout.name, sql)?)?;
+        self.create(&layout)?;
+        let inserted = self.connection.execute(&format!("INSERT INTO {} {sql}", published(&layout.name)), []);
+        inserted.map(|rows| rows as u64).map_err(|error| {
+            self.duplicate_key(&layout, &format!("({sql}\n)"), &error)
+                .unwrap_or_else(|| run_error("write", &self.path, &layout.name, sql, &error))
+        })
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.settle()?;
+        self.connection.execute_batch("COMMIT").map_err(|error| self.fail(&error))?;
+        if let Some(new_file) = &mut self.new_file {
+            new_file.keep();
+        }
+        Ok(())
+    }
+}
+
+/// The name of a published table in SQL.
+fn published(name: &str) -> String {
+    format!("main.{}", statements::quote(name))
+}
+
+/// The name of a table in SQL that vanishes with the connection.
+fn staged(name: &str) -> String {
+    format!("temp.{}", statements::quote(name))
+}
