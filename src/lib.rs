@@ -18,6 +18,7 @@
 //! | cores | [`source`] | files, globs, archives, stdin as bytes | CSV |
 //! | | [`csv`] | bytes to records to typed columns | I/O, SQL |
 //! | | [`expr`] | SQL text to a bound program to values | files, groups |
+//! | | [`dedupe`] | which keys have come before, exactly | what a key is made of |
 //! | | [`aggregate`] | groups and exact partial results | SQL, files |
 //! | | [`sink`] | columns to SQLite and to the dead-letter file | what a table means |
 //! | plan | [`plan`] | what a pipeline file means, decided once | how it is computed |
@@ -55,6 +56,7 @@ pub mod aggregate;
 pub mod chunk;
 pub mod cli;
 pub mod csv;
+pub mod dedupe;
 pub mod error;
 pub mod expr;
 pub mod generate;

@@ -40,7 +40,7 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
     let fast_db = dir.join("engine.db");
     let letters_path = dir.join("engine-errors.csv");
     let sqlite = SqliteOptions { functions: sqlite_functions(), ..SqliteOptions::default() };
-    let mut letters = DeadLetterWriter::new(&letters_path)?;
+    let mut letters = DeadLetterWriter::new(&letters_path, &fast_db)?;
     let mut sink = SqliteSink::open(&fast_db, &sqlite)?;
     let figures = run::run(plan, options, &mut sink, &mut letters, progress)?;
     drop(sink);
@@ -79,7 +79,7 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
 fn reference(plan: &Plan, feed: usize, sample: Option<u64>) -> Result<FeedResult> {
     let mut reference = Reference::new(plan, feed);
     for input in expand(&plan.feeds[feed].files)? {
-        for member in input.open(&(Arc::new(|_| ()) as _))? {
+        for member in input.open(&(Arc::new(|_| Ok(())) as _))? {
             let mut member = run::open(&plan.feeds[feed], sample, member?)?;
             let origin = member.origin().clone();
             reference.read(&origin.input, origin.member.as_deref().unwrap_or(""), &mut member)?;

@@ -29,7 +29,7 @@ const IMPORTS: [(&str, &[&str]); 19] = [
 const ALL: &[&str] = &["*"];
 
 /// Where under src/ an outside crate, or a part of std, may be named; tests may name them all.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("clap", &["cli/"]),
     ("indicatif", &["cli/"]),
     ("rusqlite", &["sink/sqlite/"]),
@@ -47,6 +47,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("zstd", &["source/"]),
     ("encoding_rs", &["source/"]),
     ("glob", &["source/"]),
+    ("siphasher", &["dedupe/"]),
 ];
 
 const UNSAFE_FILE: &str = "src/csv/simd.rs";

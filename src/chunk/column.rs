@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::chunk::schema::Physical;
+use crate::chunk::schema::{DataType, Physical};
+use crate::chunk::{calendar, decimal};
 
 /// Text values as spans of one shared buffer, so that fields of a block are never copied.
 #[derive(Debug, Clone, Default)]
@@ -160,6 +161,19 @@ impl Scalar {
 }
 
 impl Cell<'_> {
+    /// Appends the value as SQLite would show it; NULL is nothing.
+    pub fn write_text(self, data_type: DataType, out: &mut Vec<u8>) {
+        match (self, data_type) {
+            (Cell::Null, _) => {}
+            (Cell::Text(text), _) => out.extend_from_slice(text),
+            (Cell::Int(days), DataType::Date) => calendar::write_date(out, days),
+            (Cell::Int(micros), DataType::Timestamp) => calendar::write_timestamp(out, micros),
+            (Cell::Int(units), _) => out.extend(decimal::format(i128::from(units), data_type.scale()).into_bytes()),
+            (Cell::Double(value), _) => out.extend(value.to_string().into_bytes()),
+            (Cell::Bool(value), _) => out.push(if value { b'1' } else { b'0' }),
+        }
+    }
+
     /// The same value, owned.
     pub fn to_scalar(self) -> Scalar {
         match self {

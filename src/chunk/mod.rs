@@ -94,6 +94,14 @@ impl<'a> ColumnView<'a> {
         }
     }
 
+    /// Whether any value may be NULL.
+    pub fn may_be_null(&self) -> bool {
+        match self {
+            ColumnView::Rows(column) => column.validity.is_some(),
+            ColumnView::Encoded { entries, .. } => entries.validity.is_some(),
+        }
+    }
+
     /// A flag for each of the first `len` rows: whether it is that BOOLEAN, and not NULL.
     pub fn rows_that_are(&self, wanted: bool, len: usize) -> Vec<bool> {
         let flags_of = |column: &Column| -> Vec<bool> {
@@ -166,6 +174,8 @@ pub enum RejectCode {
     Overflow,
     /// A CAST of a value that has no meaning in the wanted type.
     InvalidCast,
+    /// A key that an earlier record has.
+    DuplicateKey,
 }
 
 impl RejectCode {
@@ -190,6 +200,7 @@ impl RejectCode {
             RejectCode::CheckFailed => "check_failed",
             RejectCode::Overflow => "overflow",
             RejectCode::InvalidCast => "invalid_cast",
+            RejectCode::DuplicateKey => "duplicate_key",
         }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::sink::Mode;
+
 /// Very large CSV and zipped-CSV feeds to a clean, aggregated SQLite database: exact numbers, bounded memory.
 #[derive(Debug, Parser)]
 #[command(
@@ -95,18 +97,24 @@ pub(super) struct Run {
     /// Where rejected records go, with position, code and reason
     #[arg(long, value_name = "FILE", default_value = "errors.csv")]
     pub(super) errors: PathBuf,
-    /// Stop and publish nothing past this many rejected records
+    /// Stop and publish nothing past this many rejected records (a load is then one transaction)
     #[arg(long, value_name = "N")]
     pub(super) max_errors: Option<u64>,
-    /// Stop and publish nothing past this share of rejected records
+    /// Stop and publish nothing past this share of rejected records (a load is then one transaction)
     #[arg(long, value_name = "P", value_parser = rate)]
     pub(super) max_error_rate: Option<f64>,
     /// Exit with 0 instead of 3 when records were rejected
     #[arg(long)]
     pub(super) allow_rejects: bool,
-    /// Replace tables that are there already, whoever made them
-    #[arg(long)]
-    pub(super) replace: bool,
+    /// What to do about tables that are there already
+    #[arg(long, value_enum, default_value_t = TableMode::Create, value_name = "MODE")]
+    pub(super) mode: TableMode,
+    /// Commit the rows of a load after so many records
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) batch_rows: u64,
+    /// Whether records whose key was there before go to the dead letters
+    #[arg(long, value_enum, default_value_t = OnDuplicate::Report, value_name = "WHAT")]
+    pub(super) on_duplicate: OnDuplicate,
     /// Where temporary files go [default: what the system says]
     #[arg(long, value_name = "DIR")]
     pub(super) temp_dir: Option<PathBuf>,
@@ -172,6 +180,8 @@ pub(super) struct Generate {
 pub(super) enum GenerateFeed {
     /// Daily, cumulative archives of sales of several clients, with two lookup tables
     Transactions(GenerateTransactions),
+    /// Orders, some of them malformed or with a repeated key, and what a loader must count
+    Orders(GenerateOrders),
 }
 
 /// `feedmill generate transactions`
@@ -209,6 +219,29 @@ pub(super) struct GenerateTransactions {
     pub(super) threads: Option<u16>,
 }
 
+/// `feedmill generate orders`
+#[derive(Debug, Args)]
+pub(super) struct GenerateOrders {
+    /// The folder to write to
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Rows, bad ones included
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(super) rows: u64,
+    /// The share of rows that repeat the id of an earlier one, from 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = rate)]
+    pub(super) duplicates: f64,
+    /// The share of rows that are malformed, from 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = rate)]
+    pub(super) malformed: f64,
+    /// The same seed and sizes give the same bytes
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(super) seed: u64,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<u16>,
+}
+
 /// `feedmill demo`
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -218,6 +251,39 @@ pub(super) struct Demo {
     /// Where to leave the feed, the pipeline and the database [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR")]
     pub(super) keep: Option<PathBuf>,
+}
+
+/// What to do about tables that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum TableMode {
+    /// Go on with what this pipeline has begun; add to and overwrite nothing else
+    Create,
+    /// Add the records of new inputs to tables of rows
+    Append,
+    /// Make every table anew, whoever made the one that is there
+    Replace,
+    /// Let rows take the place of rows with the same primary key
+    Upsert,
+}
+
+impl From<TableMode> for Mode {
+    fn from(mode: TableMode) -> Self {
+        match mode {
+            TableMode::Create => Mode::Create,
+            TableMode::Append => Mode::Append,
+            TableMode::Replace => Mode::Replace,
+            TableMode::Upsert => Mode::Upsert,
+        }
+    }
+}
+
+/// What happens to records whose key was there before, besides being counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnDuplicate {
+    /// They go to the dead letters
+    Report,
+    /// Nothing
+    Drop,
 }
 
 /// When to do something that depends on the terminal.

@@ -45,7 +45,7 @@ fn check_sample(plan: &Plan, lines: u64) -> Result<String> {
     let dir = temporary_folder()?;
     let functions = SqliteOptions { functions: sqlite_functions(), ..SqliteOptions::default() };
     let mut sink = SqliteSink::open(&dir.path().join("check.db"), &functions)?;
-    let mut letters = DeadLetterWriter::new(&dir.path().join("errors.csv"))?;
+    let mut letters = DeadLetterWriter::new(&dir.path().join("errors.csv"), &dir.path().join("check.db"))?;
     let options = Options { sample: Some(lines), ..Options::default() };
     let figures = run::run(plan, &options, &mut sink, &mut letters, &mut |_| {})?;
     let mut out = String::new();

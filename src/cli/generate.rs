@@ -1,52 +1,80 @@
-//! `feedmill generate`: what was typed as options of the generator, and its progress on the screen.
+//! `feedmill generate`: what was typed as options of a generator, and its progress on the screen.
 
-use crate::cli::arguments::{Generate, GenerateFeed, GenerateTransactions};
+use std::time::Instant;
+
+use crate::cli::arguments::{Generate, GenerateFeed, GenerateOrders, GenerateTransactions};
 use crate::cli::progress::Bar;
 use crate::cli::text::{bytes, count, counted, seconds};
 use crate::cli::{Ending, Manner, print};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::generate::{self, transactions};
+use crate::generate::{self, Progress, Summary, orders, transactions};
 
 pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
-    match &arguments.feed {
+    let started = Instant::now();
+    let line = match &arguments.feed {
         GenerateFeed::Transactions(arguments) => {
-            let out = arguments.out.display();
-            let started = std::time::Instant::now();
-            let summary = transactions(&options(arguments), manner)?;
-            if manner.quiet {
-                return Ok(Ending::Clean);
-            }
-            print(&format!(
-                "{} in {out}: {} in all ({} different), {} of text in {} on disk, {}\n",
+            let summary = transactions(&transactions_options(arguments), manner)?;
+            format!(
+                "{} in {}: {} in all ({} different), {} of text in {} on disk",
                 counted(summary.files, "file"),
+                arguments.out.display(),
                 counted(summary.rows_in_files, "row"),
                 count(summary.rows),
                 bytes(summary.text_bytes),
-                bytes(summary.bytes),
-                seconds(started.elapsed().as_secs_f64())
-            ))
+                bytes(summary.bytes)
+            )
         }
+        GenerateFeed::Orders(arguments) => {
+            let options = orders_options(arguments);
+            let summary = with_bar(manner, |progress| orders::generate(&options, progress))?;
+            let counts = options.counts().map_err(error)?;
+            format!(
+                "{} in {}: {} ({} to load, {} duplicate, {} malformed), {} on disk",
+                counted(summary.files, "file"),
+                arguments.out.display(),
+                counted(counts.rows, "row"),
+                count(counts.loaded),
+                count(counts.duplicate),
+                count(counts.rejected),
+                bytes(summary.bytes)
+            )
+        }
+    };
+    if manner.quiet {
+        return Ok(Ending::Clean);
     }
+    print(&format!("{line}, {}\n", seconds(started.elapsed().as_secs_f64())))
 }
 
 /// Generates the transactions feed with a progress bar.
-pub(super) fn transactions(options: &transactions::Options, manner: Manner) -> Result<generate::Summary> {
+pub(super) fn transactions(options: &transactions::Options, manner: Manner) -> Result<Summary> {
+    with_bar(manner, |progress| transactions::generate(options, progress))
+}
+
+fn with_bar(
+    manner: Manner,
+    generate: impl FnOnce(&mut dyn FnMut(Progress)) -> std::result::Result<Summary, generate::Error>,
+) -> Result<Summary> {
     let bar = Bar::new(manner);
-    let summary = transactions::generate(options, &mut |progress| {
+    let summary = generate(&mut |progress| {
         bar.update(progress.rows, Some(progress.rows_total), progress.files, "files");
     });
     bar.finish();
-    summary.map_err(|error| match error {
+    summary.map_err(error)
+}
+
+fn error(error: generate::Error) -> Error {
+    match error {
         generate::Error::Option { option, reason } => {
             Error::new(ErrorKind::Usage, format!("--{}: {reason}", option.replace('_', "-")))
         }
         generate::Error::Write { path, source } => Error::io(ErrorKind::Output, "write", &path, &source),
-    })
+    }
 }
 
-fn options(arguments: &GenerateTransactions) -> transactions::Options {
+fn transactions_options(arguments: &GenerateTransactions) -> transactions::Options {
     transactions::Options {
         out: arguments.out.clone(),
         clients: arguments.clients,
@@ -59,5 +87,16 @@ fn options(arguments: &GenerateTransactions) -> transactions::Options {
         plain: arguments.plain,
         threads: arguments.threads.map_or(0, usize::from),
         ..transactions::Options::default()
+    }
+}
+
+fn orders_options(arguments: &GenerateOrders) -> orders::Options {
+    orders::Options {
+        out: arguments.out.clone(),
+        rows: arguments.rows,
+        duplicates: arguments.duplicates,
+        malformed: arguments.malformed,
+        seed: arguments.seed,
+        threads: arguments.threads.map_or(0, usize::from),
     }
 }

@@ -28,6 +28,7 @@ enum Ending {
     Clean,
     Rejects,
     Differences,
+    Interrupted,
 }
 
 impl Ending {
@@ -36,6 +37,7 @@ impl Ending {
             Ending::Clean => 0,
             Ending::Differences => 1,
             Ending::Rejects => 3,
+            Ending::Interrupted => 130,
         }
     }
 }

@@ -3,15 +3,19 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::cli::arguments::{PipelineArguments, ResourceArguments, Run};
+use crate::cli::arguments::{OnDuplicate, PipelineArguments, ResourceArguments, Run};
 use crate::cli::progress::Bar;
 use crate::cli::{Ending, Manner, print, summary};
 use crate::error::Error;
 use crate::error::ErrorKind;
+use crate::error::Position;
 use crate::error::Result;
 use crate::plan::{Plan, Settings};
-use crate::run::{self, Figures, Options, Report, sqlite_functions};
+use crate::run::{self, Figures, Options, Report, Shutdown, sqlite_functions};
 use crate::sink::{Database, DeadLetterWriter, SqliteOptions, SqliteSink};
+
+/// The buffers of which building an index takes four get one in so many bytes of the memory limit each.
+const SORT_SHARE: u64 = 7;
 
 /// How many rows of a report are shown.
 const REPORT_ROWS: usize = 50;
@@ -26,11 +30,17 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
     let options = Options {
         max_errors: arguments.max_errors,
         max_error_rate: arguments.max_error_rate,
+        batch_rows: arguments.batch_rows,
+        report_duplicates: arguments.on_duplicate == OnDuplicate::Report,
+        temp_dir: arguments.temp_dir.clone(),
+        shutdown: Shutdown::on_signals()
+            .map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot watch for signals: {cause}")))?,
         ..options(&arguments.resources)
     };
     let sqlite = SqliteOptions {
-        replace_foreign: arguments.replace,
+        mode: arguments.mode.into(),
         temp_dir: arguments.temp_dir.clone(),
+        sort_bytes: (arguments.resources.memory / SORT_SHARE) as usize,
         ..SqliteOptions::default()
     };
     let mut figures = into_database(&plan, &options, &arguments.db, sqlite, &arguments.errors, manner)?;
@@ -47,7 +57,23 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
     if !figures.within_memory_limit() && !manner.quiet {
         eprintln!("warning: the peak memory was above --memory");
     }
+    if let Some(position) = figures.interrupted_at() {
+        eprintln!("{}", interrupted(position));
+        return Ok(Ending::Interrupted);
+    }
     Ok(if figures.rejected() > 0 && !arguments.allow_rejects { Ending::Rejects } else { Ending::Clean })
+}
+
+/// Where a load has stopped, and how it goes on.
+fn interrupted(position: &Position) -> String {
+    let typed: Vec<String> = std::env::args().collect();
+    let command = shlex::try_join(typed.iter().map(String::as_str)).unwrap_or_else(|_| typed.join(" "));
+    let (name, record) = (&position.input, position.record);
+    let stopped = format!("interrupted: everything in front of {name}, record {record}, is in the database");
+    match position.input.as_str() {
+        "-" => format!("{stopped}; stdin cannot be read again, so that the rest is lost to this run"),
+        _ => format!("{stopped}; to go on:\n  {command}"),
+    }
 }
 
 /// Says on stderr what is allowed but may surprise.
@@ -89,7 +115,7 @@ pub(super) fn into_database(
     errors: &Path,
     manner: Manner,
 ) -> Result<Figures> {
-    let mut letters = DeadLetterWriter::new(errors)?;
+    let mut letters = DeadLetterWriter::new(errors, db)?;
     let functions = sqlite_functions();
     let sqlite = SqliteOptions { functions: functions.clone(), ..sqlite };
     let mut sink = SqliteSink::open(db, &sqlite)?;

@@ -16,7 +16,7 @@ pub(super) fn json(figures: &Figures) -> String {
     let stages: Map<String, Value> =
         figures.stages.iter().map(|(name, seconds)| ((*name).to_owned(), json!(seconds))).collect();
     let document = json!({
-        "status": if figures.rejected() == 0 { "ok" } else { "rejects" },
+        "status": status(figures),
         "elapsed_seconds": figures.elapsed_seconds,
         "peak_rss_bytes": figures.peak_rss_bytes,
         "memory_limit_bytes": figures.memory_limit_bytes,
@@ -27,6 +27,14 @@ pub(super) fn json(figures: &Figures) -> String {
         "dead_letters": figures.dead_letters,
     });
     format!("{document:#}\n")
+}
+
+fn status(figures: &Figures) -> &'static str {
+    match figures.interrupted_at() {
+        Some(_) => "interrupted",
+        None if figures.rejected() == 0 => "ok",
+        None => "rejects",
+    }
 }
 
 fn feed_json(feed: &FeedFigures) -> Value {
@@ -43,6 +51,8 @@ fn feed_json(feed: &FeedFigures) -> Value {
         "duplicate": feed.duplicate,
         "filtered": feed.filtered,
         "rejected": feed.rejected,
+        "resumed": feed.resumed,
+        "interrupted_at": feed.interrupted_at.as_ref().map(ToString::to_string),
         "rejected_by_code": by_code,
         "nullified": counts(&feed.nullified),
         "counters": counts(&feed.counters),
@@ -63,7 +73,11 @@ pub(super) fn text(figures: &Figures, db: &Path) -> String {
         out += &format!("\n{}\n{}", report.title, table(&report.columns, &rows));
     }
     if let Some(path) = &figures.dead_letters {
-        out += &format!("\n{} in {path}\n", counted(figures.rejected(), "rejected record"));
+        let duplicates = match figures.duplicate() {
+            0 => String::new(),
+            number => format!(" and {}", counted(number, "duplicate")),
+        };
+        out += &format!("\n{}{duplicates} in {path}\n", counted(figures.rejected(), "rejected record"));
     }
     let stages: Vec<String> = figures.stages.iter().map(|(name, time)| format!("{name} {}", seconds(*time))).collect();
     let peak = match figures.peak_rss_bytes {
@@ -80,7 +94,17 @@ pub(super) fn text(figures: &Figures, db: &Path) -> String {
     out
 }
 
+fn inputs_in_words(inputs: &[String]) -> String {
+    match inputs {
+        [one] => format!("{one} is"),
+        inputs => format!("all {} are", counted(inputs.len() as u64, "input")),
+    }
+}
+
 fn feed_text<'a>(feed: &'a FeedFigures, elapsed: f64) -> String {
+    if feed.is_done {
+        return format!("{}  nothing to add: {} loaded already\n", feed.name, inputs_in_words(&feed.inputs));
+    }
     let elapsed = elapsed.max(1e-9);
     let mut out = format!(
         "{}  {} read ({} of text): {} rows/s, {}/s\n",
@@ -98,6 +122,9 @@ fn feed_text<'a>(feed: &'a FeedFigures, elapsed: f64) -> String {
         count(feed.filtered),
         count(feed.rejected)
     );
+    if feed.resumed > 0 {
+        out += &format!("  {} more were loaded by the run that was interrupted\n", count(feed.resumed));
+    }
     let mut list = |heading: &str, pairs: Vec<(&str, u64)>| {
         if !pairs.is_empty() {
             let pairs: Vec<String> = pairs.iter().map(|(name, number)| format!("{name} {}", count(*number))).collect();

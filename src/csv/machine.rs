@@ -65,6 +65,11 @@ impl Tail {
     pub(super) fn end_of_input(block_bytes: usize) -> Self {
         Tail { at: block_bytes, fault: Fault::UnclosedQuote }
     }
+
+    /// The same for what is left of the block behind its first `len` bytes.
+    pub(super) fn behind(self, len: usize) -> Self {
+        Tail { at: self.at - len, ..self }
+    }
 }
 
 /// Iterates over the frames of bytes that start with a record.

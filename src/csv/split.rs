@@ -14,6 +14,8 @@ pub struct Block {
     pub bytes: Vec<u8>,
     /// Where the first byte lies in the input.
     pub offset: u64,
+    /// Where the byte behind the last one lies in the input.
+    pub end: u64,
     /// `Some` when the block is a single record that is longer than the limit: its length without the line end. `bytes`
     /// then holds the part that is kept, with the line feed behind it.
     pub(super) too_long: Option<u64>,
@@ -23,8 +25,24 @@ pub struct Block {
 impl Block {
     /// A whole input as one block.
     pub fn whole(bytes: Vec<u8>) -> Self {
+        Block::at(0, bytes)
+    }
+
+    /// The rest of an input that begins there, as one block.
+    pub fn at(offset: u64, bytes: Vec<u8>) -> Self {
         let tail = Tail::end_of_input(bytes.len());
-        Block { bytes, offset: 0, too_long: None, tail }
+        Block { offset, end: offset + bytes.len() as u64, bytes, too_long: None, tail }
+    }
+
+    /// Takes off the records in front of `offset`, which is where a record begins, as a block of their own.
+    pub fn take_front(&mut self, offset: u64) -> Block {
+        let len = usize::try_from(offset.saturating_sub(self.offset))
+            .map_or(self.bytes.len(), |len| len.min(self.bytes.len()));
+        let rest = self.bytes.split_off(len);
+        let front = Block::at(self.offset, std::mem::replace(&mut self.bytes, rest));
+        self.offset = front.end;
+        self.tail = self.tail.behind(len);
+        front
     }
 }
 
@@ -125,8 +143,9 @@ impl Blocks {
         }
         let (len, tail) = split(&self.buffer[..self.filled], self.ended, &self.dialect);
         let block = (len > 0).then(|| self.cut(len, len, spare)).map(|(bytes, offset)| Block {
-            bytes,
             offset,
+            end: offset + bytes.len() as u64,
+            bytes,
             too_long: None,
             tail,
         });
@@ -153,7 +172,7 @@ impl Blocks {
         self.left_out = None;
         self.grow();
         let length = end as u64 + left_out;
-        Some(Block { tail: Tail::end_of_input(bytes.len()), bytes, offset, too_long: Some(length) })
+        Some(Block { tail: Tail::end_of_input(bytes.len()), bytes, offset, end: self.offset, too_long: Some(length) })
     }
 
     /// Hands out the first `len` bytes, and begins a buffer with what stands behind `next`.

@@ -7,12 +7,15 @@
 //! ```text
 //! transactions   options -> the files of every client and day
 //!   rows         (client, day, batch) -> CSV text         reference   the lookup tables' CSV text
-//!     random     seeded draws and weighted choices        text        digits and dates into a byte buffer
-//!   workers      batches on many threads, results in order
-//!   archive      CSV text -> deflate segments -> zip archives that share them
+//! orders         options -> one file, and what a loader must make of it
+//!
+//! random         seeded draws, choices, permutations     text        digits and dates into a byte buffer
+//! workers        batches on many threads, results in order
+//! archive        CSV text -> deflate segments -> zip archives that share them
 //! ```
 
 mod archive;
+pub mod orders;
 mod random;
 mod reference;
 mod rows;

@@ -26,6 +26,11 @@ impl Dice {
         high_product(self.generator.next_u64() >> 32, limit)
     }
 
+    /// Uniform in `0..limit`, likewise, for limits that do not fit 32 bits.
+    pub(super) fn below_long(&mut self, limit: u64) -> u64 {
+        ((u128::from(self.generator.next_u64()) * u128::from(limit)) >> 64) as u64
+    }
+
     /// Uniform in `first..=last`.
     pub(super) fn between(&mut self, first: u32, last: u32) -> u32 {
         first + self.below(last - first + 1)
@@ -41,6 +46,42 @@ impl Dice {
         for last in (1..items.len()).rev() {
             let other = self.below(last as u32 + 1) as usize;
             items.swap(last, other);
+        }
+    }
+}
+
+/// A random order of the numbers `0..len` that takes no memory: the place of any number is computed by itself.
+///
+/// A round adds, multiplies with an odd number and folds the upper half of the bits onto the lower one. Each step can
+/// be undone, so a round moves the numbers of so many bits without ever putting two on one place. Places beyond `len`
+/// are moved on until they fall within it (cycle walking), which keeps that true; fewer than half are beyond it.
+pub(super) struct Permutation {
+    len: u64,
+    mask: u64,
+    half: u32,
+    rounds: [(u64, u64); 3],
+}
+
+impl Permutation {
+    pub(super) fn new(dice: &mut Dice, len: u64) -> Self {
+        let bits = (u64::BITS - len.saturating_sub(1).leading_zeros()).max(1);
+        let mut word = || dice.generator.next_u64();
+        let rounds = [(); 3].map(|()| (word(), word() | 1));
+        Permutation { len, mask: u64::MAX >> (u64::BITS - bits), half: bits.div_ceil(2), rounds }
+    }
+
+    /// The place of `number`, which must be below `len`.
+    pub(super) fn place(&self, number: u64) -> u64 {
+        debug_assert!(number < self.len);
+        let mut place = number;
+        loop {
+            for (add, factor) in self.rounds {
+                place = place.wrapping_add(add).wrapping_mul(factor) & self.mask;
+                place ^= place >> self.half;
+            }
+            if place < self.len {
+                return place;
+            }
         }
     }
 }
@@ -150,6 +191,44 @@ mod tests {
         let mut dice = Dice::new(1, &[]);
         let draws: Vec<u32> = (0..500).map(|_| dice.between(3, 7)).collect();
         assert_eq!((draws.iter().min(), draws.iter().max()), (Some(&3), Some(&7)));
+    }
+
+    #[test]
+    fn long_draws_reach_everywhere() {
+        let mut dice = Dice::new(1, &[]);
+        let limit = 5 << 40;
+        let mut counts = [0; 5];
+        for _ in 0..5_000 {
+            counts[(dice.below_long(limit) >> 40) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
+        assert_eq!(dice.below_long(1), 0);
+    }
+
+    #[test]
+    fn a_permutation_uses_every_place_once() {
+        for seed in 0..20 {
+            for len in [1, 2, 3, 4, 5, 7, 8, 9, 63, 64, 65, 1_000] {
+                let permutation = Permutation::new(&mut Dice::new(seed, &[]), len);
+                let mut places: Vec<u64> = (0..len).map(|number| permutation.place(number)).collect();
+                places.sort_unstable();
+                assert!(places.into_iter().eq(0..len), "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_permutation_leaves_no_pattern() {
+        for len in [100_000, 1 << 17, u64::MAX] {
+            let permutation = Permutation::new(&mut Dice::new(1, &[]), len);
+            // Numbers of every tenth of the input go to every tenth of the places, about equally often.
+            let mut counts = [[0u32; 10]; 10];
+            for number in 0..100_000u64 {
+                let place = u128::from(permutation.place(number));
+                counts[(number / 10_000) as usize][(place * 10 / u128::from(len)) as usize] += 1;
+            }
+            assert!(counts.iter().flatten().all(|count| count.abs_diff(1_000) < 150), "{len}: {counts:?}");
+        }
     }
 
     #[test]

@@ -28,6 +28,20 @@ pub(super) fn push_cents(out: &mut Vec<u8>, cents: u32) {
     push_padded(out, u64::from(cents % 100), 2);
 }
 
+/// Appends a time of day as `HH:MM:SS`.
+pub(super) fn push_time(out: &mut Vec<u8>, second_of_day: u32) {
+    let (minutes, second) = (second_of_day / 60, second_of_day % 60);
+    let digits = |value: u32| [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+    let ([h, hh], [m, mm], [s, ss]) = (digits(minutes / 60), digits(minutes % 60), digits(second));
+    out.extend_from_slice(&[h, hh, b':', m, mm, b':', s, ss]);
+}
+
+/// Appends a number as 16 hexadecimal digits, in lower case.
+pub(super) fn push_hex(out: &mut Vec<u8>, value: u64) {
+    let nibbles: [u8; 16] = std::array::from_fn(|at| (value >> (60 - 4 * at)) as u8 & 0xF);
+    out.extend_from_slice(&nibbles.map(|nibble| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }));
+}
+
 /// The text of a date whose year has four digits; the callers check the years once, for all their dates.
 pub(super) fn date_text(date: NaiveDate) -> DateText {
     debug_assert!((0..=9999).contains(&date.year()));
@@ -84,6 +98,15 @@ mod tests {
         check("0.05", |out| push_cents(out, 5));
         check("5.00", |out| push_cents(out, 500));
         check("499.99", |out| push_cents(out, 49_999));
+        check("00000000000000ff", |out| push_hex(out, 255));
+        check("0123456789abcdef", |out| push_hex(out, 0x0123_4567_89AB_CDEF));
+    }
+
+    #[test]
+    fn times() {
+        check("00:00:00", |out| push_time(out, 0));
+        check("12:34:56", |out| push_time(out, 45_296));
+        check("23:59:59", |out| push_time(out, 86_399));
     }
 
     #[test]

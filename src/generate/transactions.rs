@@ -12,7 +12,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use chrono::{Datelike, Days, NaiveDate};
 
@@ -103,7 +102,7 @@ pub fn generate(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result
     };
     let mut writer = Writer::new(options, packing, progress);
     writer.write_lookups()?;
-    in_order(&batches, options.threads(), new_worker, |segments| writer.write_clients(&batches, segments))?;
+    in_order(&batches, options.threads, new_worker, |segments| writer.write_clients(&batches, segments))?;
     Ok(writer.summary)
 }
 
@@ -131,13 +130,6 @@ impl Options {
             return Err(Error::Option { option: "start_date", reason });
         }
         Ok(())
-    }
-
-    fn threads(&self) -> usize {
-        match self.threads {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        }
     }
 
     /// Rows of one client up to day `day`, which are those in that day's file.

@@ -26,8 +26,8 @@ impl<R> Results<R> {
     }
 }
 
-/// Runs every task on one of `threads` threads, each with a worker of its own, while `consume` takes the results on the
-/// calling thread. When `consume` returns early, the workers stop; when a worker panics, so does this.
+/// Runs every task on one of `threads` threads (0: one for each core), each with a worker of its own, while `consume`
+/// takes the results on the calling thread. When `consume` returns early, the workers stop; when a worker panics, so does this.
 pub(super) fn in_order<T, R, W, O>(
     tasks: &[T],
     threads: usize,
@@ -39,7 +39,11 @@ where
     R: Send,
     W: FnMut(&T) -> R,
 {
-    let threads = threads.clamp(1, tasks.len().max(1));
+    let threads = match threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let threads = threads.min(tasks.len()).max(1);
     thread::scope(|scope| {
         let queues = (0..threads).map(|first| {
             let (ready, queue) = sync_channel(READY_RESULTS);

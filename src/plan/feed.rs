@@ -1,6 +1,7 @@
 //! A feed's declarations: columns, constraints, derived columns and counters. Its tables are `select`'s business.
 
-use sqlparser::ast::{CheckConstraint, ColumnDef, ColumnOption, TableConstraint};
+use indexmap::IndexMap;
+use sqlparser::ast::{CheckConstraint, ColumnDef, ColumnOption, Expr, Spanned as _, TableConstraint};
 
 use crate::chunk::DataType;
 use crate::csv::Dialect;
@@ -37,7 +38,10 @@ pub(super) fn resolve(context: &mut Context<'_>, name: &str, spec: &FeedSpec) ->
         derived: Vec::new(),
         checks: Vec::new(),
         counters: Vec::new(),
+        primary_key: Vec::new(),
         outputs: Vec::new(),
+        load: None,
+        definition: definition(context, spec),
     };
     for (index, column) in plan.columns.iter().enumerate() {
         plan.program.add(Op::Input(index), column.data_type);
@@ -46,9 +50,13 @@ pub(super) fn resolve(context: &mut Context<'_>, name: &str, spec: &FeedSpec) ->
 
     for (declaration, definition) in declarations.iter().zip(&definitions) {
         if declaration.primary_key {
-            return Err(text
-                .error(definition.name.span, "PRIMARY KEY on a feed (de-duplication) is not supported")
-                .help("GROUP BY the key in a table to keep one row for each key"));
+            if let Some(other) = plan.primary_key.first() {
+                let message = format!("`{other}` is the PRIMARY KEY already");
+                return Err(text
+                    .error(definition.name.span, message)
+                    .help("a key of several columns: PRIMARY KEY (a, b)"));
+            }
+            plan.primary_key.push(declaration.column.name.clone());
         }
         for check in &declaration.checks {
             add_check(context, &mut plan, &text, &declaration.column.name, check)?;
@@ -57,8 +65,15 @@ pub(super) fn resolve(context: &mut Context<'_>, name: &str, spec: &FeedSpec) ->
     for constraint in &constraints {
         match constraint {
             TableConstraint::Check(check) => add_check(context, &mut plan, &text, "", check)?,
+            TableConstraint::PrimaryKey(key) if plan.primary_key.is_empty() => {
+                for column in &key.columns {
+                    declare_key(&mut plan, &text, &column.column.expr)?;
+                }
+            }
             other => {
-                return Err(text.error_whole(format!("the constraint `{other}` is not supported")).help("CHECK is"));
+                return Err(text
+                    .error_whole(format!("the constraint `{other}` is not supported"))
+                    .help("CHECK and one PRIMARY KEY are"));
             }
         }
     }
@@ -148,6 +163,38 @@ pub(super) fn declarations(text: &SqlText, definitions: &[ColumnDef]) -> Result<
         declarations.push(declaration);
     }
     Ok(declarations)
+}
+
+fn declare_key(plan: &mut FeedPlan, text: &SqlText, key: &Expr) -> Result<()> {
+    let name = key.to_string();
+    let Some(column) = plan.columns.iter_mut().find(|column| column.name == name.trim_matches('"')) else {
+        return Err(text.error(key.span(), format!("PRIMARY KEY names no column `{name}`")));
+    };
+    column.not_null = true;
+    plan.primary_key.push(column.name.clone());
+    Ok(())
+}
+
+/// All that decides which records are good and what becomes of them, as it is written, and the values of parameters.
+fn definition(context: &Context<'_>, spec: &FeedSpec) -> String {
+    let pairs = |pairs: &IndexMap<Spanned<String>, Spanned<String>>| -> Vec<String> {
+        pairs.iter().map(|(name, sql)| format!("{} = {}", name.get_ref(), sql.get_ref())).collect()
+    };
+    let option = |option: &Option<Spanned<String>>| option.as_ref().map(|text| text.get_ref().clone());
+    let nullify: Vec<&str> = spec.nullify.iter().map(|name| name.get_ref().as_str()).collect();
+    let mut parameters: Vec<String> =
+        context.parameters.iter().map(|(name, parameter)| format!("{name} = {}", parameter.to_sqlite())).collect();
+    parameters.sort();
+    format!(
+        "columns {}\nnullify {nullify:?}\nderive {:?}\ndialect {:?} {:?} {:?} {:?} {:?}\nparameters {parameters:?}",
+        spec.columns.get_ref().trim(),
+        pairs(&spec.derive),
+        option(&spec.delimiter),
+        option(&spec.quote),
+        spec.header,
+        option(&spec.encoding),
+        spec.null
+    )
 }
 
 fn add_check(

@@ -13,7 +13,7 @@ use crate::expr::Program;
 use crate::expr::bind::{Binder, Parameters, Scope};
 use crate::expr::sql::{SourceFile, SqlText};
 use crate::plan::spec::{Spanned, Spec};
-use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, lookup, tables};
+use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, lookup, rowload, tables};
 
 /// What the command line puts in place of what the pipeline file says.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +93,8 @@ impl Plan {
             return Err(Error::new(ErrorKind::Usage, "the pipeline has several feeds, so FILES could be any of them")
                 .help(format!("say which: --input {}=PATH", names.join("=PATH --input "))));
         }
-        let (tables, sql_lookups) = tables::resolve(&mut context, &spec, &mut feeds)?;
+        let (mut tables, sql_lookups) = tables::resolve(&mut context, &spec, &mut feeds)?;
+        rowload::resolve(&file, &spec, &mut feeds, &mut tables)?;
         for feed in &mut feeds {
             feed::mark_used(feed);
         }

@@ -5,6 +5,7 @@ mod feed;
 mod join;
 mod load;
 mod lookup;
+mod rowload;
 mod select;
 mod spec;
 mod staging;
@@ -104,8 +105,21 @@ pub struct FeedPlan {
     pub checks: Vec<Check>,
     /// Data-quality counters: rows for which the predicate is true, among rows that are not rejected.
     pub counters: Vec<(String, NodeId)>,
+    /// The columns that PRIMARY KEY was declared on; the table of the feed is keyed by them.
+    pub primary_key: Vec<String>,
     /// The tables that are made FROM this feed.
     pub outputs: Vec<FeedOutput>,
+    /// How the table is loaded, when the feed makes one table of rows and nothing else.
+    pub load: Option<RowLoad>,
+    /// The declarations as written and the parameters: what decides which records are good, and what becomes of them.
+    pub definition: String,
+}
+
+/// One table of rows, loaded in batches on top of what it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowLoad {
+    /// The columns of the table's primary key and their places in it: rows are de-duplicated by them. None without one.
+    pub key: Vec<(String, usize)>,
 }
 
 /// A declared column of a feed.

@@ -12,11 +12,18 @@ pub struct Preset {
 }
 
 /// All shipped pipelines.
-pub const PRESETS: &[Preset] = &[Preset {
-    name: "transactions",
-    about: "Daily sales of one client: cleaned, joined with two lookups and aggregated.",
-    text: include_str!("transactions.toml"),
-}];
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "transactions",
+        about: "Daily sales of one client: cleaned, joined with two lookups and aggregated.",
+        text: include_str!("transactions.toml"),
+    },
+    Preset {
+        name: "orders",
+        about: "Orders by their id: validated, de-duplicated and loaded row by row.",
+        text: include_str!("orders.toml"),
+    },
+];
 
 /// The shipped pipeline of that name.
 pub fn find(name: &str) -> Option<&'static Preset> {

@@ -78,6 +78,9 @@ fn plan() -> Plan {
         checks: vec![Check { column: "id".to_owned(), predicate: positive, text: "id > 0".to_owned() }],
         counters: vec![("no_day".to_owned(), no_day)],
         outputs,
+        primary_key: Vec::new(),
+        load: None,
+        definition: String::new(),
     };
     let groups = vec![
         Field::new("kind", DataType::Text),

@@ -8,21 +8,22 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::aggregate::AggregationState;
-use crate::chunk::{Column, ColumnView, Selection};
-use crate::csv::LineCounter;
+use crate::chunk::DataType;
+use crate::dedupe::{Deduplicator, KeyHasher};
 use crate::error::Error;
 use crate::error::ErrorKind;
-use crate::error::Position;
 use crate::error::Result;
-use crate::plan::{FeedPlan, Plan};
+use crate::plan::{FeedPlan, OutputKind, Plan};
+use crate::run::batch::BatchWriter;
 use crate::run::figures::FeedFigures;
-use crate::run::memory::{GroupBudget, block_bytes};
-use crate::run::reader::{Layout, StreamingReader, Work, inputs};
-use crate::run::reorder::Reorder;
-use crate::run::tables::Target;
+use crate::run::load;
+use crate::run::load::OpenLoad;
+use crate::run::memory::{GroupBudget, block_bytes, dedupe_options};
+use crate::run::reader::{StreamingReader, Work};
+use crate::run::tables::{Target, load_layout};
 use crate::run::worker::{Outcome, Worker};
 use crate::run::{Options, Progress, Stages};
-use crate::sink::{DeadLetter, DeadLetterWriter, Sink};
+use crate::sink::{DeadLetterWriter, KeyState, Mode, Sink};
 use crate::source::Input;
 
 /// Two blocks a worker: one in hand, one waiting; and two more for the reader and the writer.
@@ -33,6 +34,7 @@ pub(super) struct FeedRun<'a> {
     pub(super) plan: &'a Plan,
     pub(super) feed: &'a FeedPlan,
     pub(super) options: &'a Options,
+    pub(super) inputs: &'a [Input],
 }
 
 /// The merged groups of each output that makes groups.
@@ -45,10 +47,11 @@ impl FeedRun<'_> {
         sink: &mut dyn Sink,
         targets: &[Target],
         letters: &mut DeadLetterWriter,
+        load: Option<OpenLoad>,
         progress: &mut dyn FnMut(Progress),
         stages: &mut Stages,
     ) -> Result<(FeedFigures, States)> {
-        let inputs = inputs(self.feed)?;
+        let inputs = self.inputs;
         let buffer_count = self.options.threads * BUFFERS_PER_WORKER + 2;
         let (blocks_in, blocks_out) = bounded(buffer_count);
         let (outcomes_in, outcomes_out) = bounded(buffer_count);
@@ -59,14 +62,24 @@ impl FeedRun<'_> {
         }
         let on_disk = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&on_disk);
+        let shutdown = self.options.shutdown.clone();
+        let dedupe = load.as_ref().filter(|load| load.key != KeyState::Unkeyed && sink.mode() != Mode::Upsert);
+        let dedupe = dedupe.map(|_| dedupe_options(inputs, self.options));
+        let left = self.options.memory_limit_bytes - dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let deduplicator = dedupe.map(|(options, _)| Deduplicator::new(&options));
+        let known = load.as_ref().map(|load| load.known.clone());
+        let hasher = KeyHasher::new();
         let reader = StreamingReader {
             feed: self.feed,
-            inputs: &inputs,
-            block_bytes: block_bytes(self.options.block_bytes, buffer_count, self.options.memory_limit_bytes),
+            inputs,
+            block_bytes: block_bytes(self.options.block_bytes, buffer_count, left),
             sample: self.options.sample,
             on_read: Arc::new(move |bytes| {
                 counter.fetch_add(bytes, Ordering::Relaxed);
+                if shutdown.is_requested() { Err(std::io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
             }),
+            known: known.as_ref(),
+            shutdown: &self.options.shutdown,
         };
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.options.threads)
@@ -83,13 +96,13 @@ impl FeedRun<'_> {
             });
             let working = scope.spawn(|| {
                 let (blocks_out, outcomes_in) = (blocks_out, outcomes_in);
-                pool.broadcast(|_| self.work(&budget, &blocks_out, &outcomes_in))
+                pool.broadcast(|_| self.work(&hasher, &budget, &blocks_out, &outcomes_in))
             });
             let total = inputs.iter().map(Input::size).sum();
             let report = |records| Progress { bytes: on_disk.load(Ordering::Relaxed), bytes_total: total, records };
-            let mut writer = Writer::new(self, sink, targets, letters);
+            let load = load.map(|load| (load, deduplicator));
+            let mut writer = BatchWriter::new(self, sink, targets, letters, load);
             let written = writer.write_all(&outcomes_out, &buffers_in, &mut |records| progress(report(records)));
-            let (mut figures, compute, write) = writer.finish();
             // If writing has failed, this is what stops the others.
             drop((outcomes_out, buffers_in));
             let states = joined(working.join());
@@ -97,6 +110,11 @@ impl FeedRun<'_> {
             // What went wrong first is what the writer was told, unless it only saw the reader go.
             written?;
             let read = read?;
+            if read.is_interrupted && self.feed.load.is_none() {
+                return Err(self.interrupted());
+            }
+            writer.finish(read.is_interrupted)?;
+            let (mut figures, compute, write) = writer.into_figures();
             figures.bytes_read = read.bytes;
             figures.inputs = inputs.iter().map(|input| input.name().to_owned()).collect();
             self.check_error_rate(&figures)?;
@@ -111,8 +129,14 @@ impl FeedRun<'_> {
     }
 
     /// What each worker does until there are no more blocks, or nobody wants their outcomes.
-    fn work(&self, budget: &GroupBudget, blocks: &Receiver<Work>, outcomes: &Sender<Result<Outcome>>) -> States {
-        let mut worker = Worker::new(self.plan, self.feed);
+    fn work(
+        &self,
+        hasher: &KeyHasher,
+        budget: &GroupBudget,
+        blocks: &Receiver<Work>,
+        outcomes: &Sender<Result<Outcome>>,
+    ) -> States {
+        let mut worker = Worker::new(self.plan, self.feed, hasher.clone());
         let mut memory = 0;
         for work in blocks {
             // A block that is lost would be waited for; so a panic is handed on as the outcome.
@@ -128,8 +152,57 @@ impl FeedRun<'_> {
         worker.into_states()
     }
 
+    /// Opens the table of a feed that is loaded, and finds out what is left to do.
+    pub(super) fn open_load(&self, sink: &mut dyn Sink) -> Result<Option<OpenLoad>> {
+        let Some(layout) = load_layout(self.plan, self.feed) else { return Ok(None) };
+        let has_limit = self.max_errors().or(self.max_error_rate().map(|_| 0)).is_some();
+        load::open(self.feed, &layout, self.inputs, has_limit, sink).map(Some)
+    }
+
+    /// The figures of a load that an earlier run has finished.
+    pub(super) fn nothing_to_do(&self) -> FeedFigures {
+        let inputs = self.inputs.iter().map(|input| input.name().to_owned()).collect();
+        FeedFigures { name: self.feed.name.clone(), inputs, is_done: true, ..FeedFigures::default() }
+    }
+
+    fn max_error_rate(&self) -> Option<f64> {
+        self.options.max_error_rate.or(self.plan.limits.max_error_rate)
+    }
+
+    /// The key of a load: names of columns and their places in the row.
+    pub(super) fn key(&self) -> &[(String, usize)] {
+        self.feed.load.as_ref().map_or(&[], |load| &load.key)
+    }
+
+    /// The type of a column of the rows of a load.
+    pub(super) fn row_type(&self, place: usize) -> DataType {
+        match self.feed.outputs.first().map(|output| &output.kind) {
+            Some(OutputKind::Rows { columns }) => self.feed.program.data_type(columns[place]),
+            _ => DataType::Text,
+        }
+    }
+
+    /// Whether an input can be read from its beginning in a later run.
+    pub(super) fn can_be_read_again(&self, name: &str) -> bool {
+        self.inputs.iter().any(|input| input.name() == name && input.size().is_some())
+    }
+
+    /// Whether all of them can.
+    pub(super) fn all_can_be_read_again(&self) -> bool {
+        self.inputs.iter().all(|input| input.size().is_some())
+    }
+
+    pub(super) fn max_errors(&self) -> Option<u64> {
+        self.options.max_errors.or(self.plan.limits.max_errors)
+    }
+
+    fn interrupted(&self) -> Error {
+        let message = format!("interrupted while reading `{}`; none of its tables was published", self.feed.name);
+        Error::new(ErrorKind::Interrupted, message).help("run the same command again: groups need all records")
+    }
+
     fn check_error_rate(&self, figures: &FeedFigures) -> Result<()> {
-        let Some(limit) = self.options.max_error_rate.or(self.plan.limits.max_error_rate) else { return Ok(()) };
+        let Some(limit) = self.max_error_rate() else { return Ok(()) };
         let rate = figures.rejected as f64 / figures.read.max(1) as f64;
         if rate <= limit {
             return Ok(());
@@ -162,137 +235,4 @@ fn merge(states: Vec<States>) -> States {
         }
     }
     merged
-}
-
-/// The writer's side: outcomes in input order to dead letters, row tables and figures.
-struct Writer<'a> {
-    run: &'a FeedRun<'a>,
-    sink: &'a mut dyn Sink,
-    targets: &'a [Target],
-    letters: &'a mut DeadLetterWriter,
-    figures: FeedFigures,
-    /// Where the next outcome begins in its member.
-    member: Option<MemberPosition>,
-    compute_seconds: f64,
-    write_seconds: f64,
-}
-
-struct MemberPosition {
-    layout: Arc<Layout>,
-    lines: u64,
-    records: u64,
-}
-
-impl<'a> Writer<'a> {
-    fn new(
-        run: &'a FeedRun<'a>,
-        sink: &'a mut dyn Sink,
-        targets: &'a [Target],
-        letters: &'a mut DeadLetterWriter,
-    ) -> Self {
-        let feed = run.feed;
-        let nullified = feed.columns.iter().filter(|column| column.nullify);
-        let figures = FeedFigures {
-            name: feed.name.clone(),
-            nullified: nullified.map(|column| (column.name.clone(), 0)).collect(),
-            counters: feed.counters.iter().map(|(name, _)| (name.clone(), 0)).collect(),
-            ..FeedFigures::default()
-        };
-        Writer { run, sink, targets, letters, figures, member: None, compute_seconds: 0.0, write_seconds: 0.0 }
-    }
-
-    fn write_all(
-        &mut self,
-        outcomes: &Receiver<Result<Outcome>>,
-        buffers: &Sender<Vec<u8>>,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<()> {
-        let mut reorder = Reorder::new();
-        for outcome in outcomes {
-            let outcome = outcome?;
-            reorder.push(outcome.seq, outcome);
-            while let Some(outcome) = reorder.pop() {
-                let started = Instant::now();
-                let bytes = self.write(outcome)?;
-                self.write_seconds += started.elapsed().as_secs_f64();
-                // A worker may hold on to the bytes until its next block. The reader still gets a buffer, or it would wait
-                // for ever; and it may be done already.
-                let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
-                progress(self.figures.read);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes an outcome whose turn it is, and gives back its bytes.
-    fn write(&mut self, outcome: Outcome) -> Result<Arc<Vec<u8>>> {
-        let layout = &outcome.layout;
-        let member = match &mut self.member {
-            Some(member) if Arc::ptr_eq(&member.layout, layout) => member,
-            member => {
-                member.insert(MemberPosition { layout: Arc::clone(layout), lines: layout.header_lines, records: 0 })
-            }
-        };
-        let mut lines = LineCounter::new(&outcome.bytes);
-        for reject in &outcome.rejects {
-            let span = reject.span;
-            let position = Position {
-                input: layout.origin.input.to_string(),
-                member: layout.origin.member.as_ref().map(ToString::to_string),
-                line: member.lines + lines.lines_before(span.start) + 1,
-                record: member.records + u64::from(reject.record) + 1,
-                byte_offset: outcome.offset + u64::from(span.start),
-            };
-            self.letters.write(&DeadLetter {
-                position: &position,
-                byte_length: reject.byte_length,
-                code: reject.code.as_str(),
-                column: &reject.column,
-                value: &reject.value,
-                reason: &reject.reason,
-                raw: &outcome.bytes[span.start as usize..(span.start + span.len) as usize],
-            })?;
-            *self.figures.rejected_by_code.entry(reject.code).or_default() += 1;
-        }
-        member.lines += outcome.lines;
-        member.records += outcome.records;
-
-        let figures = &mut self.figures;
-        figures.read += outcome.records;
-        figures.rejected += outcome.rejects.len() as u64;
-        figures.loaded += outcome.loaded;
-        figures.filtered += outcome.filtered;
-        for (count, (_, total)) in outcome.counters.iter().zip(&mut figures.counters) {
-            *total += count;
-        }
-        for (count, column) in outcome.nullified.iter().zip(&layout.columns) {
-            if let Some((_, total)) = figures.nullified.iter_mut().find(|(name, _)| *name == column.name) {
-                *total += count;
-            }
-        }
-        self.compute_seconds += outcome.busy.as_secs_f64();
-        if let Some(limit) = self.run.options.max_errors.or(self.run.plan.limits.max_errors)
-            && figures.rejected > limit
-        {
-            let message = format!("more than --max-errors {limit} records of `{}` were rejected", figures.name);
-            return Err(Error::new(ErrorKind::Limit, format!("{message}; nothing was published")));
-        }
-        for (place, columns) in &outcome.rows {
-            write_rows(self.sink, &self.targets[*place], columns)?;
-        }
-        drop(outcome.rows);
-        Ok(outcome.bytes)
-    }
-
-    /// The figures, and the seconds of the workers and of the writer.
-    fn finish(self) -> (FeedFigures, f64, f64) {
-        (self.figures, self.compute_seconds, self.write_seconds)
-    }
-}
-
-fn write_rows(sink: &mut dyn Sink, target: &Target, columns: &[Column]) -> Result<()> {
-    let len = columns.first().map_or(0, Column::len);
-    let views: Vec<ColumnView<'_>> = columns.iter().map(ColumnView::Rows).collect();
-    target.count(len as u64);
-    sink.rows(target.id, &views, &Selection::All(len))
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::chunk::{RejectCode, Scalar};
+use crate::error::Position;
 
 /// The figures of a run.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +49,12 @@ pub struct FeedFigures {
     pub rejected: u64,
     /// Rejected records by code.
     pub rejected_by_code: BTreeMap<RejectCode, u64>,
+    /// Records that an earlier run has loaded: they are counted nowhere else.
+    pub resumed: u64,
+    /// Whether all inputs were loaded by an earlier run, so that none was read.
+    pub is_done: bool,
+    /// Where reading stopped, if it was interrupted.
+    pub interrupted_at: Option<Position>,
     /// Invalid values that became NULL, by column.
     pub nullified: Vec<(String, u64)>,
     /// The pipeline's counters, over records that were not rejected.
@@ -69,6 +76,16 @@ impl Figures {
     /// Records that were rejected, over all feeds.
     pub fn rejected(&self) -> u64 {
         self.feeds.iter().map(|feed| feed.rejected).sum()
+    }
+
+    /// Records in the dead letters of this run that are duplicates, over all feeds.
+    pub fn duplicate(&self) -> u64 {
+        self.feeds.iter().map(|feed| feed.duplicate).sum()
+    }
+
+    /// Where the run was interrupted, if it was.
+    pub fn interrupted_at(&self) -> Option<&Position> {
+        self.feeds.iter().find_map(|feed| feed.interrupted_at.as_ref())
     }
 
     /// Whether the run kept to its memory limit, as far as the system tells.

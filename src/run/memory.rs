@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::dedupe::{BloomFilter, DedupeOptions};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::run::Options;
+use crate::source::Input;
 
 /// What SQLite, the blocks in flight and the allocator may need on top of what is resident when a run starts.
 const RESERVED_BYTES: u64 = 32 << 20;
@@ -28,6 +31,37 @@ pub(super) fn block_bytes(wanted: usize, buffers: usize, limit: u64) -> usize {
     let fitting = limit / BLOCK_SHARE / BYTES_PER_BLOCK_BYTE / buffers as u64;
     wanted.min(fitting.max(LEAST_BLOCK_BYTES) as usize)
 }
+
+/// The share of the limit that the Bloom filter of a load may take, in percent.
+const FILTER_PERCENT: u64 = 53;
+
+/// A record has at least about so many bytes, where a key is worth looking for.
+const BYTES_PER_RECORD: u64 = 32;
+
+/// How much larger than a packed input its text may be, usually.
+const UNPACKED_FACTOR: u64 = 12;
+
+/// Keys of a load that are held in memory; more go to disk. Sorting them takes as much again.
+const STORE_ENTRIES: usize = 1 << 18;
+
+/// What an entry of the store takes, with what sorting and merging take: 24 bytes in a table that is half empty, and 24 in
+/// the run that is written.
+const STORE_ENTRY_BYTES: u64 = 80;
+
+/// How a load finds duplicates within its share of the memory, and how many bytes that share has. A filter that is too
+/// small for the keys is no less exact; it only sends more of them to the exact check.
+pub(super) fn dedupe_options(inputs: &[Input], options: &Options) -> (DedupeOptions, u64) {
+    let size: Option<u64> = inputs.iter().map(Input::size).sum();
+    let keys = size.map_or(BloomFilter::CAPACITY, |size| (size * UNPACKED_FACTOR / BYTES_PER_RECORD).max(1));
+    let wanted = keys.min(BloomFilter::CAPACITY) * BloomFilter::BYTES / BloomFilter::CAPACITY;
+    let filter_bytes = wanted.min(options.memory_limit_bytes * FILTER_PERCENT / 100).max(LEAST_FILTER_BYTES);
+    let store = STORE_ENTRIES as u64 * STORE_ENTRY_BYTES;
+    let temp_dir = options.temp_dir.clone();
+    (DedupeOptions { filter_bytes, store_entries: STORE_ENTRIES, temp_dir }, filter_bytes + store)
+}
+
+/// The filter for the smallest inputs.
+const LEAST_FILTER_BYTES: u64 = 64 << 10;
 
 /// The greatest resident memory of the process so far (VmHWM of proc(5)), where the system tells.
 pub fn peak_rss_bytes() -> Option<u64> {

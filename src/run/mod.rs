@@ -11,33 +11,38 @@
 //! bounds everything in flight, and a slow disk slows the reader. Whoever stops drops its ends of the channels, and
 //! the others stop at their next send or receive.
 
+mod batch;
 mod feed;
 mod figures;
 mod functions;
+mod load;
 mod memory;
 mod reader;
 mod reorder;
+mod shutdown;
 mod tables;
 mod validate;
 mod worker;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::plan::Plan;
+use crate::plan::{FeedPlan, Plan};
 use crate::sink::{DeadLetterWriter, Sink};
 
 pub use figures::{FeedFigures, Figures, Report};
 pub use functions::sqlite_functions;
 pub use memory::peak_rss_bytes;
 pub use reader::{MemberHeader, headers, open};
+pub use shutdown::Shutdown;
 pub use tables::{publish_rows, select_tables};
 pub use validate::validate;
 
 /// How a run goes about it. The result does not depend on any of this, but for `sample` and the limits.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Worker threads.
     pub threads: usize,
@@ -51,7 +56,18 @@ pub struct Options {
     pub max_errors: Option<u64>,
     /// Stop and publish nothing past this share of rejected records.
     pub max_error_rate: Option<f64>,
+    /// Commit a load after so many records.
+    pub batch_rows: u64,
+    /// Whether duplicates go to the dead letters; they are counted in any case.
+    pub report_duplicates: bool,
+    /// Where temporary files go; `None` leaves it to the system.
+    pub temp_dir: Option<PathBuf>,
+    /// How to ask the run to stop.
+    pub shutdown: Shutdown,
 }
+
+/// Enough that the two or three writes to disk of a commit cost little, and a second's work at most is lost.
+const BATCH_ROWS: u64 = 1_000_000;
 
 /// Fits the second cache of a core with room to spare for the columns that are made of it.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -65,6 +81,10 @@ impl Default for Options {
             sample: None,
             max_errors: None,
             max_error_rate: None,
+            batch_rows: BATCH_ROWS,
+            report_duplicates: true,
+            temp_dir: None,
+            shutdown: Shutdown::default(),
         }
     }
 }
@@ -97,10 +117,25 @@ pub fn run(
     validate(plan)?;
     sink.begin()?;
     let mut stages = Stages::default();
-    for feed in &plan.feeds {
-        let targets = tables::targets(plan, feed, sink)?;
-        let run = feed::FeedRun { plan, feed, options };
-        let (feed_figures, states) = run.run(sink, &targets, letters, progress, &mut stages)?;
+    // Loads commit as they go, so they come first: what is published all at once is not published too early.
+    let (loads, others): (Vec<&FeedPlan>, Vec<&FeedPlan>) = plan.feeds.iter().partition(|feed| feed.load.is_some());
+    for feed in loads.into_iter().chain(others) {
+        let inputs = reader::inputs(feed)?;
+        let run = feed::FeedRun { plan, feed, options, inputs: &inputs };
+        let load = run.open_load(sink)?;
+        if let Some(load) = load.as_ref().filter(|load| load.is_done) {
+            letters.settle(&load.ledger.letters);
+            figures.feeds.push(run.nothing_to_do());
+            continue;
+        }
+        let targets = match &load {
+            Some(load) => {
+                load.resume_letters(letters)?;
+                vec![tables::Target::new(load.table)]
+            }
+            None => tables::targets(plan, feed, sink)?,
+        };
+        let (feed_figures, states) = run.run(sink, &targets, letters, load, progress, &mut stages)?;
         if !feed_figures.is_conserved() {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -115,10 +150,16 @@ pub fn run(
         }
         figures.tables.extend(tables::finish(plan, feed, sink, &targets)?);
         stages.write += finishing.elapsed().as_secs_f64();
+        let is_interrupted = feed_figures.interrupted_at.is_some();
         figures.feeds.push(feed_figures);
+        if is_interrupted {
+            break;
+        }
     }
     let selecting = Instant::now();
-    figures.tables.extend(select_tables(plan, sink)?);
+    if figures.interrupted_at().is_none() {
+        figures.tables.extend(select_tables(plan, sink)?);
+    }
     stages.write += selecting.elapsed().as_secs_f64();
     let publishing = Instant::now();
     letters.flush()?;

@@ -1,5 +1,6 @@
 //! The StreamingReader: one thread that reads the inputs of a feed in order and hands out blocks of whole records.
-//! Never holds more than the blocks that it was given buffers for.
+//! Never holds more than the blocks that it was given buffers for. What a load knows already ends where a block ends, so
+//! that whoever takes a block has to do all of it or nothing.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::error::did_you_mean;
 use crate::plan::FeedPlan;
+use crate::run::load::{Known, KnownMembers};
+use crate::run::shutdown::Shutdown;
+use crate::sink::{Fingerprint, MemberEntry};
 use crate::source::{Encoding, Input, Member, OnRead, Origin, expand};
 
 /// What all blocks of a member have in common.
@@ -23,6 +27,8 @@ pub(super) struct Layout {
     pub(super) origin: Origin,
     /// Physical lines in front of the first record.
     pub(super) header_lines: u64,
+    /// The names of its columns; none if the feed has no headers.
+    pub(super) names: Vec<String>,
     /// Fields of a record.
     pub(super) fields: usize,
     /// The columns to decode, in the order of their declaration.
@@ -37,8 +43,14 @@ pub(super) struct Work {
     pub(super) seq: u64,
     /// Its member.
     pub(super) layout: Arc<Layout>,
-    /// Its records.
+    /// Its records; none in the block behind the last one of a member.
     pub(super) block: Block,
+    /// For a load: what the member is known by up to the end of the block.
+    pub(super) fingerprint: Fingerprint,
+    /// Whether the member ends here.
+    pub(super) is_last: bool,
+    /// Whether an earlier run has loaded it, so that only its keys count.
+    pub(super) is_known: bool,
 }
 
 /// What the reader did.
@@ -48,6 +60,29 @@ pub(super) struct ReadFigures {
     pub(super) bytes: u64,
     /// Time spent reading, unpacking and splitting.
     pub(super) busy: Duration,
+    /// Whether reading ended because somebody wanted it to.
+    pub(super) is_interrupted: bool,
+}
+
+/// What a member is known by: the hash of its header and of its records.
+struct Identity(blake3::Hasher);
+
+impl Identity {
+    fn new(header: &Header) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for name in &header.names {
+            hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+        }
+        Identity(hasher)
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        *self.0.finalize().as_bytes()
+    }
 }
 
 /// Reads a feed.
@@ -60,6 +95,10 @@ pub(super) struct StreamingReader<'a> {
     pub(super) sample: Option<u64>,
     /// Is told of bytes read from disk.
     pub(super) on_read: OnRead,
+    /// For a load: what is known of the members.
+    pub(super) known: Option<&'a KnownMembers>,
+    /// Whether to come to an early end.
+    pub(super) shutdown: &'a Shutdown,
 }
 
 impl StreamingReader<'_> {
@@ -68,20 +107,42 @@ impl StreamingReader<'_> {
     pub(super) fn run(&self, buffers: &Receiver<Vec<u8>>, blocks: &Sender<Work>) -> Result<ReadFigures> {
         let mut figures = ReadFigures::default();
         let mut seq = 0;
+        match self.read_all(&mut seq, &mut figures, buffers, blocks) {
+            // A pipe that nobody writes to any more fails when reading is to end.
+            Err(_) if self.shutdown.is_requested() => figures.is_interrupted = true,
+            read => read?,
+        }
+        Ok(figures)
+    }
+
+    fn read_all(
+        &self,
+        seq: &mut u64,
+        figures: &mut ReadFigures,
+        buffers: &Receiver<Vec<u8>>,
+        blocks: &Sender<Work>,
+    ) -> Result<()> {
         for input in self.inputs {
             for member in input.open(&self.on_read)? {
-                if !self.read_member(open(self.feed, self.sample, member?)?, &mut seq, &mut figures, buffers, blocks)? {
-                    return Ok(figures);
+                let member = member?;
+                let known = self.known.map_or(Known::New, |known| known.of(member.origin()));
+                if known == Known::Done {
+                    continue;
+                }
+                let member = open(self.feed, self.sample, member)?;
+                if !self.read_member(member, known, seq, figures, buffers, blocks)? {
+                    return Ok(());
                 }
             }
         }
-        Ok(figures)
+        Ok(())
     }
 
     /// Reads a member; false when nobody wants more.
     fn read_member(
         &self,
         mut member: Member,
+        known: Known,
         seq: &mut u64,
         figures: &mut ReadFigures,
         buffers: &Receiver<Vec<u8>>,
@@ -91,24 +152,48 @@ impl StreamingReader<'_> {
         let mut started = Instant::now();
         let header = read_header(&mut member, &mut blocks, figures)?;
         let layout = Arc::new(layout(self.feed, member.origin(), &header)?);
+        let mut identity = Identity::new(&header);
+        let mut send = |block: Block, is_last: bool| {
+            let fingerprint = if self.known.is_some() {
+                identity.update(&block.bytes);
+                identity.fingerprint()
+            } else {
+                Fingerprint::default()
+            };
+            let is_known = matches!(known, Known::Until(end) if block.end <= end);
+            let work = Work { seq: *seq, layout: Arc::clone(&layout), block, fingerprint, is_last, is_known };
+            *seq += 1;
+            out.send(work).is_ok()
+        };
+        let mut end = header.bytes as u64;
         loop {
-            while let Some(block) = blocks.take(|| {
+            if self.shutdown.is_requested() {
+                figures.is_interrupted = true;
+                return Ok(false);
+            }
+            while let Some(mut block) = blocks.take(|| {
                 figures.busy += started.elapsed();
                 let buffer = buffers.recv().unwrap_or_default();
                 started = Instant::now();
                 buffer
             }) {
                 figures.busy += started.elapsed();
-                let work = Work { seq: *seq, layout: Arc::clone(&layout), block };
-                *seq += 1;
-                if out.send(work).is_err() {
+                end = block.end;
+                if let Known::Until(known) = known
+                    && block.offset < known
+                    && known < block.end
+                    && !send(block.take_front(known), false)
+                {
+                    return Ok(false);
+                }
+                if !send(block, false) {
                     return Ok(false);
                 }
                 started = Instant::now();
             }
             if blocks.is_done() {
                 figures.busy += started.elapsed();
-                return Ok(true);
+                return Ok(send(Block::at(end, Vec::new()), true));
             }
             let read = member.fill(blocks.space())?;
             blocks.advance(read);
@@ -131,7 +216,7 @@ pub struct MemberHeader {
 /// # Errors
 /// When an input cannot be read or a column is missing.
 pub fn headers(feed: &FeedPlan) -> Result<Vec<MemberHeader>> {
-    let on_read: OnRead = Arc::new(|_| ());
+    let on_read: OnRead = Arc::new(|_| Ok(()));
     let mut headers = Vec::new();
     for input in inputs(feed)? {
         if input.size().is_none() {
@@ -151,6 +236,56 @@ pub fn headers(feed: &FeedPlan) -> Result<Vec<MemberHeader>> {
 
 /// As much as a header usually needs.
 const HEADER_BYTES: usize = 64 << 10;
+
+/// Whether a member still begins with what is known of it, and, if that was all of it, whether it still is.
+pub(super) fn recognise(feed: &FeedPlan, member: Member, entry: &MemberEntry) -> Result<Recognised> {
+    let mut member = open(feed, None, member)?;
+    let mut blocks = Blocks::new(feed.dialect, RECOGNISE_BYTES);
+    let header = read_header(&mut member, &mut blocks, &mut ReadFigures::default())?;
+    let (mut identity, mut end, mut spare) = (Identity::new(&header), header.bytes as u64, Vec::new());
+    let (mut last_byte, mut is_longer) = (b'\n', false);
+    while end < entry.byte_offset {
+        let Some(mut block) = blocks.take(|| std::mem::take(&mut spare)) else {
+            if blocks.is_done() {
+                return Ok(Recognised::Changed);
+            }
+            let read = member.fill(blocks.space())?;
+            blocks.advance(read);
+            continue;
+        };
+        is_longer = block.end > entry.byte_offset;
+        let known = if is_longer { block.take_front(entry.byte_offset) } else { block };
+        identity.update(&known.bytes);
+        end = known.end;
+        last_byte = known.bytes.last().copied().unwrap_or(last_byte);
+        spare = known.bytes;
+    }
+    if end != entry.byte_offset || identity.fingerprint() != entry.fingerprint {
+        return Ok(Recognised::Changed);
+    }
+    let read = member.fill(blocks.space())?;
+    blocks.advance(read);
+    Ok(match (entry.is_complete, blocks.is_done() && !is_longer) {
+        (true, true) => Recognised::Complete,
+        // What was a whole record without a line end is the beginning of another one now.
+        (true, false) if last_byte != b'\n' => Recognised::Changed,
+        _ => Recognised::Partial,
+    })
+}
+
+/// What has become of a member that was loaded, wholly or in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recognised {
+    /// It is the same, and all of it was loaded.
+    Complete,
+    /// It begins with what was loaded.
+    Partial,
+    /// It is another one.
+    Changed,
+}
+
+/// The more, the less there is to copy from one block to the next.
+const RECOGNISE_BYTES: usize = 1 << 20;
 
 /// The inputs of a feed.
 pub(super) fn inputs(feed: &FeedPlan) -> Result<Vec<Input>> {
@@ -232,7 +367,8 @@ fn layout(feed: &FeedPlan, origin: &Origin, header: &Header) -> Result<Layout> {
         }
     }
     let fields = if named { header.names.len() } else { feed.columns.len() };
-    Ok(Layout { origin: origin.clone(), header_lines: header.lines, fields, columns, declared })
+    let (origin, names) = (origin.clone(), header.names.clone());
+    Ok(Layout { origin, header_lines: header.lines, names, fields, columns, declared })
 }
 
 fn find(names: &[String], wanted: &str, origin: &Origin) -> Result<usize> {

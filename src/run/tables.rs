@@ -19,6 +19,11 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// A table without rows yet.
+    pub(super) fn new(id: TableId) -> Self {
+        Target { id, rows: Cell::new(0) }
+    }
+
     /// Counts rows that were written.
     pub(super) fn count(&self, rows: u64) {
         self.rows.set(self.rows.get() + rows);
@@ -32,7 +37,7 @@ pub(super) fn targets(plan: &Plan, feed: &FeedPlan, sink: &mut dyn Sink) -> Resu
             Origin::Feed { finish: Some(_), staging, .. } => sink.stage(&staging_table(table), staging)?,
             _ => sink.create_table(&layout(&plan.tables[table]))?,
         };
-        Ok(Target { id, rows: Cell::new(0) })
+        Ok(Target::new(id))
     };
     feed.outputs.iter().map(|output| output.table).map(target).collect()
 }
@@ -166,4 +171,12 @@ pub(super) fn layout(table: &TablePlan) -> TableLayout {
         primary_key: table.primary_key.clone(),
         definition: definition.to_owned(),
     }
+}
+
+/// The layout of the table that a feed's rows are loaded into; its definition says all that its content depends on.
+pub(super) fn load_layout(plan: &Plan, feed: &FeedPlan) -> Option<TableLayout> {
+    let output = feed.outputs.first().filter(|_| feed.load.is_some())?;
+    let layout = layout(&plan.tables[output.table]);
+    let definition = format!("{}\n{}", layout.definition.trim(), feed.definition);
+    Some(TableLayout { definition, ..layout })
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, AggregationState};
-use crate::chunk::{Column, ColumnView, Reject, RejectCode, Selection, Span};
+use crate::chunk::{Cell, Column, ColumnView, DataType, Reject, RejectCode, Selection, Span};
 use crate::csv::{Block, Decoded, Decoder, Parser, Records, unquote};
+use crate::dedupe;
+use crate::dedupe::KeyHasher;
 use crate::expr::{Evaluator, FaultKind, NodeId, Results};
 use crate::plan::{FeedOutput, FeedPlan, OutputKind, Plan};
 use crate::run::reader::{Layout, Work};
+use crate::sink::Fingerprint;
 
 /// What has become of a block.
 pub(super) struct Outcome {
@@ -19,6 +22,14 @@ pub(super) struct Outcome {
     pub(super) layout: Arc<Layout>,
     /// Where its first byte lies in the member.
     pub(super) offset: u64,
+    /// Where the byte behind its last one lies in the member.
+    pub(super) end: u64,
+    /// For a load: what the member is known by up to there.
+    pub(super) fingerprint: Fingerprint,
+    /// Whether the member ends there.
+    pub(super) is_last: bool,
+    /// Whether an earlier run has loaded it, so that only its keys count.
+    pub(super) is_known: bool,
     /// Its bytes, to be read once more for dead letters and then to be used again.
     pub(super) bytes: Arc<Vec<u8>>,
     /// Its records.
@@ -37,13 +48,27 @@ pub(super) struct Outcome {
     pub(super) counters: Vec<u64>,
     /// Rows for row tables: the place among the feed's outputs, and the columns.
     pub(super) rows: Vec<(usize, Vec<Column>)>,
+    /// For a load: where the rows come from, and their keys.
+    pub(super) sources: RowSources,
     /// Time spent on it.
     pub(super) busy: Duration,
+}
+
+/// The records that became the rows of a load, one for each row.
+#[derive(Debug, Default)]
+pub(super) struct RowSources {
+    /// The places of the records in the block.
+    pub(super) records: Vec<u32>,
+    /// Where their bytes lie in the block, without the line end.
+    pub(super) spans: Vec<Span>,
+    /// What stands for their keys; nothing without one.
+    pub(super) keys: Vec<dedupe::Fingerprint>,
 }
 
 /// A worker.
 pub(super) struct Worker<'p> {
     feed: &'p FeedPlan,
+    hasher: KeyHasher,
     evaluator: Evaluator<'p>,
     member: Option<OpenMember>,
     records: Records,
@@ -60,10 +85,11 @@ struct OpenMember {
 
 impl<'p> Worker<'p> {
     /// A worker for a feed of a plan.
-    pub(super) fn new(plan: &'p Plan, feed: &'p FeedPlan) -> Self {
+    pub(super) fn new(plan: &'p Plan, feed: &'p FeedPlan, hasher: KeyHasher) -> Self {
         let lookups = plan.lookups.iter().map(|lookup| &lookup.data).collect();
         Worker {
             feed,
+            hasher,
             evaluator: Evaluator::new(&feed.program, lookups, &roots(feed)),
             member: None,
             records: Records::default(),
@@ -84,8 +110,8 @@ impl<'p> Worker<'p> {
     /// Works through a block.
     pub(super) fn process(&mut self, work: Work) -> Outcome {
         let started = Instant::now();
-        let Work { seq, layout, block } = work;
-        let (feed, offset) = (self.feed, block.offset);
+        let Work { seq, layout, block, fingerprint, is_last, is_known } = work;
+        let (feed, offset, end) = (self.feed, block.offset, block.end);
         let decoded = self.decode(&layout, block);
         let mut inputs: Vec<Option<Column>> = feed.columns.iter().map(|_| None).collect();
         for (column, place) in decoded.columns.into_iter().zip(&layout.declared) {
@@ -98,6 +124,9 @@ impl<'p> Worker<'p> {
             field_text(&self.records, &decoded.bytes, row, column, &layout, feed)
         });
         let taken: Vec<Vec<bool>> = feed.outputs.iter().map(|output| rows.taken_by(output, &results)).collect();
+        for (place, output) in feed.outputs.iter().enumerate() {
+            rows.reject_null_keys(feed, output, &results, &taken[place]);
+        }
         for (name, node) in &feed.counters {
             rows.reject_faults(&results, *node, &format!("counter {name}"), None);
         }
@@ -107,6 +136,7 @@ impl<'p> Worker<'p> {
             (0..rows.live.len()).filter(|row| rows.live[*row] && taken.iter().any(|taken| taken[*row])).count();
         let counters = feed.counters.iter().map(|(_, node)| rows.count(results.view(*node))).collect();
         let mut row_tables = Vec::new();
+        let mut sources = RowSources::default();
         for (place, output) in feed.outputs.iter().enumerate() {
             let flags: Vec<bool> = taken[place].iter().zip(&rows.live).map(|(taken, live)| *taken && *live).collect();
             let selection = Selection::from_flags(&flags);
@@ -119,8 +149,19 @@ impl<'p> Worker<'p> {
                 }
                 (OutputKind::Rows { columns }, _) => {
                     let selected = selected_rows(&selection);
-                    row_tables
-                        .push((place, columns.iter().map(|node| results.view(*node).gather(&selected)).collect()));
+                    if let Some(load) = &feed.load {
+                        let key: Vec<NodeId> = load.key.iter().map(|(_, place)| columns[*place]).collect();
+                        sources = row_sources(&self.records, &selected);
+                        let views: Vec<ColumnView<'_>> = key.iter().map(|node| results.view(*node)).collect();
+                        let types: Vec<DataType> = key.iter().map(|node| feed.program.data_type(*node)).collect();
+                        if !key.is_empty() {
+                            self.hasher.fingerprints(&views, &types, &selection, &mut sources.keys);
+                        }
+                    }
+                    if !is_known {
+                        row_tables
+                            .push((place, columns.iter().map(|node| results.view(*node).gather(&selected)).collect()));
+                    }
                 }
                 (OutputKind::Groups { .. }, None) => {}
             }
@@ -130,6 +171,10 @@ impl<'p> Worker<'p> {
             seq,
             layout,
             offset,
+            end,
+            fingerprint,
+            is_last,
+            is_known,
             records: self.records.total() as u64,
             lines: u64::from(self.records.lines()),
             rejects: rows.into_rejects(&mut self.records, decoded.rejects),
@@ -138,6 +183,7 @@ impl<'p> Worker<'p> {
             nullified: decoded.nullified,
             counters,
             rows: row_tables,
+            sources,
             bytes: decoded.bytes,
             busy: started.elapsed(),
         }
@@ -225,6 +271,21 @@ impl Rows {
         taken
     }
 
+    /// Rejects rows that lack a part of the key that their table is de-duplicated by.
+    fn reject_null_keys(&mut self, feed: &FeedPlan, output: &FeedOutput, results: &Results<'_>, taken: &[bool]) {
+        let (Some(load), OutputKind::Rows { columns }) = (&feed.load, &output.kind) else { return };
+        for (name, place) in &load.key {
+            let view = results.view(columns[*place]);
+            if !view.may_be_null() {
+                continue;
+            }
+            for row in (0..self.live.len()).filter(|row| taken[*row] && view.get(*row) == Cell::Null) {
+                let reason = "a part of the primary key is NULL".to_owned();
+                self.reject(row, RejectCode::NullValue, name, Vec::new(), reason);
+            }
+        }
+    }
+
     fn reject_faults(&mut self, results: &Results<'_>, node: NodeId, place: &str, among: Option<&[bool]>) {
         for (row, kind) in results.faults(node) {
             let row = *row as usize;
@@ -254,6 +315,15 @@ impl Rows {
     fn count(&self, view: ColumnView<'_>) -> u64 {
         let holds = view.rows_that_are(true, self.live.len());
         holds.iter().zip(&self.live).filter(|(holds, live)| **holds && **live).count() as u64
+    }
+}
+
+/// Where selected good records come from.
+fn row_sources(records: &Records, rows: &[u32]) -> RowSources {
+    RowSources {
+        records: rows.iter().map(|row| records.record(*row as usize)).collect(),
+        spans: rows.iter().map(|row| records.span(*row as usize)).collect(),
+        keys: Vec::with_capacity(rows.len()),
     }
 }
 

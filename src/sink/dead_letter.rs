@@ -1,25 +1,61 @@
 //! The dead-letter file: one CSV row for each record that was not loaded. Does not decide which records these are.
 //!
-//! The file appears at the end of a run, whole: rows go to a temporary file beside it, made at the first dead letter,
-//! which then takes its place (a killed run leaves the temporary file behind). A run without dead letters removes the
-//! file of an earlier run, so that none is left that speaks of other data. A file that does not begin with the header
-//! of a dead-letter file is somebody else's: the run refuses it before it reads anything.
+//! The file appears at the end of a run, whole: rows go to a partial file beside it, made at the first dead letter, which
+//! then takes its place. A run without dead letters removes the file of an earlier run, so that none is left that speaks
+//! of other data. A file that does not begin with the header of a dead-letter file is somebody else's: the run refuses it
+//! before it reads anything.
+//!
+//! A load in batches asks for a `mark` before each commit and puts it into the ledger of the database. Whoever goes on
+//! with the load after a kill gives the mark back (`resume`): the file, partial or published, is cut to that length, if
+//! it is the one. The name of the partial file follows from the path of the database, so that it is found again, and that
+//! loads into two databases do not meet.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use crate::error::{Error, ErrorKind, Position, Result};
+use crate::sink::LettersMark;
 
-/// Writes dead letters. Dropping it before `publish` leaves the file of the earlier run as it is.
+/// Writes dead letters. Dropping it before `publish` leaves the file of the earlier run as it is, unless `mark` was
+/// called: then what was marked last is published.
 #[derive(Debug)]
 pub struct DeadLetterWriter {
     path: PathBuf,
-    letters: Option<::csv::Writer<NamedTempFile>>,
+    partial: PathBuf,
+    letters: Option<Letters>,
+    /// What was said to be written, to the ledger.
+    marked: Option<LettersMark>,
+    /// The dead letters of loads that an earlier run has finished: they stay in front of any that this run has.
+    settled: Option<LettersMark>,
     written: u64,
+}
+
+/// The file that is written, under its present name.
+#[derive(Debug)]
+struct Letters {
+    at: PathBuf,
+    writer: ::csv::Writer<HashedFile>,
+}
+
+/// A file with the hash of all that stands in it.
+#[derive(Debug)]
+struct HashedFile {
+    file: File,
+    hasher: blake3::Hasher,
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// A record that was not loaded.
@@ -46,11 +82,11 @@ const HEADER: [&str; 11] =
     ["input", "member", "line", "record", "byte_offset", "byte_length", "code", "column", "value", "reason", "raw"];
 
 impl DeadLetterWriter {
-    /// A writer to `path`. Creates nothing yet.
+    /// A writer to `path` for a run into `database`. Creates nothing yet.
     ///
     /// # Errors
     /// When there is something at `path` that is no dead-letter file, or no directory to put one into.
-    pub fn new(path: &Path) -> Result<Self> {
+    pub fn new(path: &Path, database: &Path) -> Result<Self> {
         // Links are followed now, because taking the place of a file would replace the link instead.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         check_replaceable(&path)?;
@@ -59,7 +95,38 @@ impl DeadLetterWriter {
             let cause = format!("{} is not a directory", directory.display());
             return Err(Error::io(ErrorKind::Output, "write", &path, &cause).help("create the directory first"));
         }
-        Ok(DeadLetterWriter { path, letters: None, written: 0 })
+        let partial = partial_of(&path, database);
+        Ok(DeadLetterWriter { path, partial, letters: None, marked: None, settled: None, written: 0 })
+    }
+
+    /// Goes on with the dead letters of a load that was interrupted, from where the ledger says that they ended.
+    ///
+    /// # Errors
+    /// When there is no file with these dead letters.
+    pub fn resume(&mut self, mark: &LettersMark) -> Result<()> {
+        if mark.bytes == 0 {
+            return Ok(());
+        }
+        for at in [&self.partial, &self.path] {
+            let fail = |error: io::Error| Error::io(ErrorKind::Output, "go on with", at, &error);
+            if let Some(file) = open_marked(at, mark).map_err(fail)? {
+                self.letters = Some(Letters { at: at.clone(), writer: ::csv::Writer::from_writer(file) });
+                self.marked = Some(*mark);
+                return Ok(());
+            }
+        }
+        let message = format!(
+            "{} is not the dead-letter file of the load that was interrupted: its first {} bytes are others",
+            self.path.display(),
+            mark.bytes
+        );
+        Err(Error::new(ErrorKind::Output, message)
+            .help("name that file with --errors, or make everything anew with --mode replace"))
+    }
+
+    /// Says that an earlier run has finished a load with these dead letters. Unless others come, the file stays as it is.
+    pub fn settle(&mut self, mark: &LettersMark) {
+        self.settled = Some(*mark);
     }
 
     /// Appends a dead letter.
@@ -67,13 +134,22 @@ impl DeadLetterWriter {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&mut self, letter: &DeadLetter<'_>) -> Result<()> {
-        let fail = |error: &dyn std::fmt::Display| Error::io(ErrorKind::Output, "write", &self.path, error);
-        if self.letters.is_none() {
-            let mut writer = ::csv::Writer::from_writer(create_beside(&self.path).map_err(|error| fail(&error))?);
-            writer.write_record(HEADER).map_err(|error| fail(&error))?;
-            self.letters = Some(writer);
+        if let (None, Some(mark)) = (&self.letters, self.settled.take()) {
+            // Where the user has put the old ones elsewhere, the new ones stand alone.
+            let _ = self.resume(&mark);
         }
-        let Some(writer) = &mut self.letters else { return Ok(()) };
+        let DeadLetterWriter { path, partial, letters, .. } = self;
+        let fail = |error: &dyn std::fmt::Display| Error::io(ErrorKind::Output, "write", path, error);
+        let writer = match letters {
+            Some(letters) => &mut letters.writer,
+            None => {
+                let file =
+                    HashedFile { file: create(partial).map_err(|error| fail(&error))?, hasher: blake3::Hasher::new() };
+                let mut writer = ::csv::Writer::from_writer(file);
+                writer.write_record(HEADER).map_err(|error| fail(&error))?;
+                &mut letters.insert(Letters { at: partial.clone(), writer }).writer
+            }
+        };
         let position = letter.position;
         let numbers = [position.line, position.record, position.byte_offset, letter.byte_length].map(|n| n.to_string());
         let fields: [&[u8]; HEADER.len()] = [
@@ -99,14 +175,28 @@ impl DeadLetterWriter {
         self.written
     }
 
-    /// Makes sure that everything is on the disk. Call it before the database commits: a full disk then ends the run
-    /// while nothing is published.
+    /// Makes sure that everything is on the disk, and says what that is. Call it before the database commits: a full disk
+    /// then ends the run while nothing is published.
     ///
     /// # Errors
     /// When something cannot be written.
-    pub fn flush(&mut self) -> Result<()> {
-        let Some(writer) = &mut self.letters else { return Ok(()) };
-        let flushed = writer.flush().and_then(|()| writer.get_ref().as_file().sync_all());
+    pub fn mark(&mut self) -> Result<LettersMark> {
+        let mark = self.flush()?;
+        self.marked = Some(mark);
+        Ok(mark)
+    }
+
+    /// The same without a promise that anybody will go on from there.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    pub fn flush(&mut self) -> Result<LettersMark> {
+        let Some(Letters { writer, .. }) = &mut self.letters else { return Ok(LettersMark::default()) };
+        let flushed = writer.flush().and_then(|()| {
+            let HashedFile { file, hasher } = writer.get_ref();
+            file.sync_data()?;
+            Ok(LettersMark { bytes: hasher.count(), fingerprint: *hasher.finalize().as_bytes() })
+        });
         flushed.map_err(|error| Error::io(ErrorKind::Output, "write", &self.path, &error))
     }
 
@@ -117,13 +207,24 @@ impl DeadLetterWriter {
     /// When that fails, or when something that is no dead-letter file has appeared at its path.
     pub fn publish(mut self) -> Result<Option<PathBuf>> {
         self.flush()?;
+        self.marked = None;
         let existed = check_replaceable(&self.path)?;
         let fail = |verb: &str, error: &io::Error| Error::io(ErrorKind::Output, verb, &self.path, error);
         match self.letters.take() {
-            Some(writer) => {
-                let file = writer.into_inner().map_err(|error| fail("write", error.error()))?;
-                file.persist(&self.path).map_err(|error| fail("write", &error.error))?;
-                Ok(Some(self.path))
+            Some(letters) => {
+                if letters.at != self.path {
+                    fs::rename(&letters.at, &self.path).map_err(|error| fail("write", &error))?;
+                }
+                Ok(Some(self.path.clone()))
+            }
+            None if self.settled.is_some() => {
+                // Killed between its last commit and this, the earlier run has left its file to be put in its place.
+                let mark = self.settled.take().filter(|mark| mark.bytes > 0);
+                let left = mark.and_then(|mark| open_marked(&self.partial, &mark).transpose());
+                if let Some(left) = left {
+                    left.and_then(|_| fs::rename(&self.partial, &self.path)).map_err(|error| fail("write", &error))?;
+                }
+                Ok(None)
             }
             None if existed => {
                 fs::remove_file(&self.path).map_err(|error| fail("remove the stale", &error))?;
@@ -132,6 +233,40 @@ impl DeadLetterWriter {
             None => Ok(None),
         }
     }
+}
+
+impl Drop for DeadLetterWriter {
+    fn drop(&mut self) {
+        // An error is under way already, and one about tidying up would hide it.
+        match (self.letters.take(), self.marked.filter(|mark| mark.bytes > 0)) {
+            (Some(letters), Some(mark)) => {
+                let cut = File::options().write(true).open(&letters.at).and_then(|file| file.set_len(mark.bytes));
+                if cut.is_ok() && letters.at != self.path && check_replaceable(&self.path).is_ok() {
+                    let _ = fs::rename(&letters.at, &self.path);
+                }
+            }
+            (Some(letters), None) if letters.at == self.partial => {
+                let _ = fs::remove_file(&letters.at);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Opens a file to go on behind its first bytes, if these are the marked ones; what stands behind them is cut off.
+fn open_marked(path: &Path, mark: &LettersMark) -> io::Result<Option<HashedFile>> {
+    let mut file = match File::options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut Read::by_ref(&mut file).take(mark.bytes), &mut hasher)?;
+    if hasher.count() != mark.bytes || *hasher.finalize().as_bytes() != mark.fingerprint {
+        return Ok(None);
+    }
+    file.set_len(mark.bytes)?;
+    file.seek(SeekFrom::Start(mark.bytes))?;
+    Ok(Some(HashedFile { file, hasher }))
 }
 
 /// Whether there is a dead-letter file of an earlier run; an error for anything else that must not be overwritten,
@@ -158,16 +293,19 @@ fn check_replaceable(path: &Path) -> Result<bool> {
     }
 }
 
-fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let mut prefix = OsString::from(".");
-    prefix.push(path.file_name().unwrap_or_default());
-    prefix.push(".");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".partial");
-    // Temporary files are private to their owner; this one is to be like any other file that the user creates.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(directory_of(path))
+fn create(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(true).open(path)
+}
+
+fn partial_of(path: &Path, database: &Path) -> PathBuf {
+    // The database may not exist yet, and is to have the same name when it does.
+    let directory = fs::canonicalize(directory_of(database)).unwrap_or_default();
+    let database = directory.join(database.file_name().unwrap_or_default());
+    let hash = blake3::hash(database.as_os_str().as_encoded_bytes());
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.partial", &hash.to_hex()[..8]));
+    directory_of(path).join(name)
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -179,6 +317,10 @@ mod tests {
     use super::*;
 
     use tempfile::TempDir;
+
+    fn open(path: &Path) -> Result<DeadLetterWriter> {
+        DeadLetterWriter::new(path, Path::new("out.db"))
+    }
 
     fn position(record: u64) -> Position {
         let input = "in,put.zip".to_owned();
@@ -207,7 +349,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("errors.csv");
         let raws: [&[u8]; 7] = [b"a,b", b"\"a\nb\",\"c\"\"d\"", b"\xff\xfe,\x80", b"a\r\nb", b"\r", b"\0 nul ", b""];
-        let mut writer = DeadLetterWriter::new(&path).unwrap();
+        let mut writer = open(&path).unwrap();
         for (record, raw) in (1..).zip(raws) {
             write(&mut writer, record, raw, raw);
         }
@@ -234,7 +376,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("errors.csv");
         let run = |raws: &[&[u8]]| {
-            let mut writer = DeadLetterWriter::new(&path).unwrap();
+            let mut writer = open(&path).unwrap();
             raws.iter().for_each(|raw| write(&mut writer, 1, b"", raw));
             writer
         };
@@ -257,22 +399,22 @@ mod tests {
         let header = HEADER.join(",");
         for content in ["id,name\n1,x\n", &header[..20], &format!("{header},more\n"), &header] {
             fs::write(&path, content).unwrap();
-            let error = DeadLetterWriter::new(&path).unwrap_err();
+            let error = open(&path).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Output);
             assert!(error.to_string().contains("it is some other file"), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
         }
         // One that appears while the run is under way is safe too.
         fs::remove_file(&path).unwrap();
-        let mut writer = DeadLetterWriter::new(&path).unwrap();
+        let mut writer = open(&path).unwrap();
         write(&mut writer, 1, b"", b"x");
         fs::write(&path, "mine").unwrap();
         assert!(writer.publish().is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
 
-        let error = DeadLetterWriter::new(directory.path()).unwrap_err();
+        let error = open(directory.path()).unwrap_err();
         assert!(error.to_string().contains("not a regular file"), "{error}");
-        let error = DeadLetterWriter::new(&directory.path().join("no/errors.csv")).unwrap_err();
+        let error = open(&directory.path().join("no/errors.csv")).unwrap_err();
         assert!(error.to_string().contains("is not a directory"), "{error}");
     }
 
@@ -281,9 +423,9 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("errors.csv");
         fs::write(&path, "").unwrap();
-        assert_eq!(DeadLetterWriter::new(&path).unwrap().publish().unwrap(), None);
+        assert_eq!(open(&path).unwrap().publish().unwrap(), None);
         assert_eq!(files(&directory), ["errors.csv"]);
-        let mut writer = DeadLetterWriter::new(&path).unwrap();
+        let mut writer = open(&path).unwrap();
         write(&mut writer, 1, b"", b"x");
         writer.publish().unwrap();
         assert_eq!(rows(&path).len(), 2);
@@ -299,11 +441,53 @@ mod tests {
         fs::write(&target, "").unwrap();
         let ordinary = fs::metadata(&target).unwrap().permissions().mode();
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        let mut writer = DeadLetterWriter::new(&link).unwrap();
+        let mut writer = open(&link).unwrap();
         write(&mut writer, 1, b"", b"x");
         writer.publish().unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(rows(&target).len(), 2);
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode(), ordinary);
+    }
+
+    #[test]
+    fn marked_letters_survive_and_are_gone_on_with() {
+        let expected = TempDir::new().unwrap();
+        let mut writer = open(&expected.path().join("errors.csv")).unwrap();
+        (1..=4).for_each(|record| write(&mut writer, record, b"v", b"raw"));
+        writer.publish().unwrap();
+        let expected = fs::read(expected.path().join("errors.csv")).unwrap();
+
+        // Whether the process was killed (the partial file stays) or failed (what is marked is published): the same.
+        for is_killed in [true, false] {
+            let directory = TempDir::new().unwrap();
+            let path = directory.path().join("errors.csv");
+            let mut writer = open(&path).unwrap();
+            write(&mut writer, 1, b"v", b"raw");
+            write(&mut writer, 2, b"v", b"raw");
+            let mark = writer.mark().unwrap();
+            write(&mut writer, 9, b"v", b"not in the ledger");
+            writer.letters.as_mut().unwrap().writer.flush().unwrap();
+            if is_killed {
+                std::mem::forget(writer);
+                assert!(!path.exists());
+            } else {
+                drop(writer);
+                assert_eq!(files(&directory), ["errors.csv"]);
+                assert_eq!(rows(&path).len(), 3);
+            }
+            let mut writer = open(&path).unwrap();
+            writer.resume(&mark).unwrap();
+            write(&mut writer, 3, b"v", b"raw");
+            write(&mut writer, 4, b"v", b"raw");
+            writer.publish().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), expected);
+            assert_eq!(files(&directory), ["errors.csv"]);
+
+            let mut other = open(&path).unwrap();
+            let error = other.resume(&LettersMark { fingerprint: [7; 32], ..mark }).unwrap_err();
+            assert!(error.to_string().contains("is not the dead-letter file of the load"), "{error}");
+            drop(other);
+            assert_eq!(fs::read(&path).unwrap(), expected, "a file that is not the one is not cut");
+        }
     }
 }

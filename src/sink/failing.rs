@@ -2,7 +2,7 @@
 
 use crate::chunk::{ColumnView, Field, Selection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Sink, TableId, TableLayout};
+use crate::sink::{Load, LoadLedger, Mode, RowError, Sink, TableId, TableLayout};
 
 /// Hands calls on to another sink, except the one that it was told to fail at; that one never gets there.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ impl<S> FailingSink<S> {
 }
 
 impl<S: Sink> Sink for FailingSink<S> {
+    fn mode(&self) -> Mode {
+        self.inner.mode()
+    }
+
     fn begin(&mut self) -> Result<()> {
         self.next()?.begin()
     }
@@ -41,8 +45,29 @@ impl<S: Sink> Sink for FailingSink<S> {
         self.next()?.stage(name, columns)
     }
 
-    fn rows(&mut self, table: TableId, columns: &[ColumnView<'_>], selection: &Selection) -> Result<()> {
-        self.next()?.rows(table, columns, selection)
+    fn rows(
+        &mut self,
+        table: TableId,
+        columns: &[ColumnView<'_>],
+        selection: &Selection,
+    ) -> std::result::Result<(), RowError> {
+        self.next().map_err(|error| RowError { row: 0, error })?.rows(table, columns, selection)
+    }
+
+    fn open_load(&mut self, layout: &TableLayout) -> Result<Load> {
+        self.next()?.open_load(layout)
+    }
+
+    fn find_keys(&mut self, table: TableId, key: &[ColumnView<'_>], selection: &Selection) -> Result<Vec<bool>> {
+        self.next()?.find_keys(table, key, selection)
+    }
+
+    fn write_ledger(&mut self, table: TableId, ledger: &LoadLedger) -> Result<()> {
+        self.next()?.write_ledger(table, ledger)
+    }
+
+    fn build_key(&mut self, table: TableId) -> Result<()> {
+        self.next()?.build_key(table)
     }
 
     fn select_into(&mut self, layout: &TableLayout, sql: &str) -> Result<u64> {

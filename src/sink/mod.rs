@@ -3,8 +3,9 @@
 //!
 //! # What is published when
 //!
-//! A run writes everything in one transaction of SQLite: `begin`, then `create_table`, `stage`, `rows` and
-//! `select_into` in any order, then `commit`. Nobody sees a part of it: who reads the database meanwhile has to wait,
+//! Tables that are made anew are written in one transaction of SQLite: `begin`, then `create_table`, `stage`, `rows` and
+//! `select_into` in any order, then `commit`. Tables that rows are loaded into (`open_load`) may see many of them, each
+//! with an entry in the ledger that says how far the load has come. Nobody sees a part of it: who reads the database meanwhile has to wait,
 //! or, where the database has a write-ahead log, sees the tables of the run before. A process that is killed leaves the
 //! journal (or an unfinished log) beside the database, and the next program that opens the database, feedmill or not,
 //! puts the old content back before it reads a byte. There is nothing to clean up, and no state that could disagree
@@ -12,7 +13,7 @@
 //!
 //! # The ledger
 //!
-//! The table `_feedmill_tables` has a row for each table that feedmill has made: its `name`, the CREATE TABLE statement
+//! `_feedmill_loads` and `_feedmill_inputs` say how far loads have come: [`LoadLedger`]. The table `_feedmill_tables` has a row for each table that feedmill has made: its `name`, the CREATE TABLE statement
 //! as SQLite had it then (`created`), and what the caller says that it was made from (`definition`). A run replaces a
 //! table only if the ledger has its name and its CREATE TABLE statement is still the recorded one; a table that
 //! somebody else made, or dropped and made anew, or altered, is not touched unless the user asks for it. The ledger is
@@ -22,6 +23,7 @@
 
 mod dead_letter;
 mod failing;
+mod ledger;
 mod new_file;
 mod options;
 mod sqlite;
@@ -29,6 +31,7 @@ mod statements;
 
 pub use dead_letter::{DeadLetter, DeadLetterWriter};
 pub use failing::FailingSink;
+pub use ledger::{Fingerprint, KeyState, LettersMark, Load, LoadLedger, MemberEntry, Mode};
 pub use options::SqliteOptions;
 pub use sqlite::{Database, SqliteSink, validate_sql};
 
@@ -36,15 +39,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::chunk::{Cell, ColumnView, DataType, Field, Scalar, Selection};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Where the tables of a run go. Nothing is visible to others before `commit`; dropping a sink before that undoes
 /// everything, and is all that may be done with it after an error.
 pub trait Sink {
-    /// Starts the run: from here on nobody else can write.
+    /// What to do about tables that exist.
+    fn mode(&self) -> Mode;
+
+    /// Starts a transaction: from here on nobody else can write. After `commit` another may follow.
     ///
     /// # Errors
-    /// When the target is locked or cannot be written.
+    /// When the target is locked or cannot be written, or when somebody else has written since the last commit.
     fn begin(&mut self) -> Result<()>;
 
     /// Makes an empty table, in the place of one that an earlier run has made.
@@ -65,7 +71,38 @@ pub trait Sink {
     /// # Errors
     /// When the target cannot be written. Two rows with the same primary key are found by the next `select_into` or
     /// `commit`.
-    fn rows(&mut self, table: TableId, columns: &[ColumnView<'_>], selection: &Selection) -> Result<()>;
+    fn rows(
+        &mut self,
+        table: TableId,
+        columns: &[ColumnView<'_>],
+        selection: &Selection,
+    ) -> std::result::Result<(), RowError>;
+
+    /// Opens a table to load rows into, or makes it. Rows come as they are to lie in it, with `rows`, and no two of
+    /// them may have the same key while that is `KeyState::Deferred`.
+    ///
+    /// # Errors
+    /// When there is a table that the mode does not allow to add rows to, or it is not as the layout says.
+    fn open_load(&mut self, layout: &TableLayout) -> Result<Load>;
+
+    /// Which of the selected rows have a key that a table with `KeyState::Indexed` has already: a flag for each row. The
+    /// views are those of the key's columns, in the order of the layout's primary key.
+    ///
+    /// # Errors
+    /// When the target cannot be read.
+    fn find_keys(&mut self, table: TableId, key: &[ColumnView<'_>], selection: &Selection) -> Result<Vec<bool>>;
+
+    /// Writes the state of a load: everything but `members` as it is now, and of those the ones that have changed.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    fn write_ledger(&mut self, table: TableId, ledger: &LoadLedger) -> Result<()>;
+
+    /// Gives a table with `KeyState::Deferred` its key.
+    ///
+    /// # Errors
+    /// When two rows have the same key, or the target cannot be written.
+    fn build_key(&mut self, table: TableId) -> Result<()>;
 
     /// Makes a table of the rows of a SELECT over published and staged tables, in its order, and says how many there
     /// are. A layout without columns takes the names from the SELECT and declares no types.
@@ -79,6 +116,21 @@ pub trait Sink {
     /// # Errors
     /// When two rows have the same primary key, or when it fails; then nothing is published.
     fn commit(&mut self) -> Result<()>;
+}
+
+/// Why a row was not written.
+#[derive(Debug)]
+pub struct RowError {
+    /// The first row that was not, counted among the selected ones.
+    pub row: usize,
+    /// What is wrong.
+    pub error: Error,
+}
+
+impl From<RowError> for Error {
+    fn from(failed: RowError) -> Self {
+        failed.error
+    }
 }
 
 /// A table of a sink, for `rows`.

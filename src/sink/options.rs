@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::sink::ScalarFunction;
+use crate::sink::{Mode, ScalarFunction};
 
 /// How SQLite is used.
 #[derive(Debug, Clone)]
@@ -12,10 +12,13 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// Most bytes of the page cache. A sort may take as much again; what does not fit goes to files.
     pub cache_bytes: usize,
+    /// Most bytes of each of the four buffers (the page cache, and those of three threads) that building the index of a
+    /// key takes; what does not fit goes to files.
+    pub sort_bytes: usize,
     /// Where these files lie. SQLite has one such place for the whole process; `None` leaves it to the environment.
     pub temp_dir: Option<PathBuf>,
-    /// Whether tables that feedmill did not make may be replaced too.
-    pub replace_foreign: bool,
+    /// What to do about tables that exist.
+    pub mode: Mode,
     /// The functions that SELECTs can call besides those of SQLite.
     pub functions: Vec<ScalarFunction>,
 }
@@ -25,8 +28,9 @@ impl Default for SqliteOptions {
         SqliteOptions {
             busy_timeout: Duration::from_secs(5),
             cache_bytes: 16 << 20,
+            sort_bytes: 32 << 20,
             temp_dir: None,
-            replace_foreign: false,
+            mode: Mode::Create,
             functions: Vec::new(),
         }
     }

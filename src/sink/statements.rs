@@ -41,6 +41,40 @@ pub(super) fn insert(table: &str, columns: usize, rows: usize) -> String {
     format!("INSERT INTO {table} VALUES {}", vec![row; rows].join(","))
 }
 
+/// What stands behind an INSERT that updates the rows whose keys are there already.
+pub(super) fn on_conflict(columns: &[String], primary_key: &[String]) -> String {
+    let is_key = |name: &&String| primary_key.iter().any(|key| key.eq_ignore_ascii_case(name));
+    let set: Vec<String> =
+        columns.iter().filter(|name| !is_key(name)).map(|name| format!("{0} = excluded.{0}", quote(name))).collect();
+    let action = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
+    format!(" ON CONFLICT ({}) DO {action}", names(primary_key))
+}
+
+/// SELECT of a row if there is one with a key, whose columns are parameters; empty without a key.
+pub(super) fn find_key(table: &str, primary_key: &[String]) -> String {
+    let conditions: Vec<String> = primary_key.iter().map(|name| format!("{} = ?", quote(name))).collect();
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!("SELECT 1 FROM {table} WHERE {}", conditions.join(" AND "))
+    }
+}
+
+/// Names as a line of CSV, which `csv_fields` reads.
+pub(super) fn csv_line(names: &[String]) -> String {
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = writer.write_record(names);
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default().trim_end_matches('\n').to_owned()
+}
+
+/// The names in a line of CSV.
+pub(super) fn csv_fields(line: &str) -> Vec<String> {
+    let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+    let record = reader.records().next().and_then(std::result::Result::ok);
+    record.map(|record| record.iter().map(str::to_owned).collect()).unwrap_or_default()
+}
+
 /// CREATE TABLE for a layout. `table` is quoted.
 pub(super) fn create_table(table: &str, layout: &TableLayout) -> String {
     let mut parts: Vec<String> = layout

@@ -4,6 +4,7 @@
 mod compression;
 mod encoding;
 mod expand;
+mod pipe;
 mod zip;
 
 #[cfg(test)]
@@ -26,8 +27,9 @@ pub use expand::expand;
 pub type Stream = Box<dyn Read + Send>;
 
 /// Is told of every read from an input how many bytes, as they lie on disk, it got: of each block, not of each byte.
-/// Over all members these come to at most `Input::size`; the directory of a zip archive is not counted.
-pub type OnRead = Arc<dyn Fn(u64) + Send + Sync>;
+/// Over all members these come to at most `Input::size`; the directory of a zip archive is not counted. While a pipe
+/// has nothing to read, it is told of 0 bytes ten times a second. An error ends the reading with that error.
+pub type OnRead = Arc<dyn Fn(u64) -> io::Result<()> + Send + Sync>;
 
 /// Something to read: a file, a pipe or stdin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,11 +61,13 @@ impl Input {
     /// first row of the archive.
     pub fn open(&self, on_read: &OnRead) -> Result<Members> {
         let origin = Origin { input: Arc::clone(&self.name), member: None };
-        let stream: Stream = match &self.path {
-            None => Box::new(io::stdin()),
-            Some(path) => {
-                Box::new(File::open(path).map_err(|cause| Error::io(ErrorKind::Input, "open", path, &cause))?)
-            }
+        let file = match &self.path {
+            None => pipe::stdin().map_err(|cause| origin.error(None, &cause))?,
+            Some(path) => File::open(path).map_err(|cause| Error::io(ErrorKind::Input, "open", path, &cause))?,
+        };
+        let stream: Stream = match self.size {
+            Some(_) => Box::new(file),
+            None => pipe::patient(file, on_read),
         };
         let (head, stream) = compression::peek(counted(stream, on_read)).map_err(|cause| origin.error(None, &cause))?;
         match (&self.path, self.size, Packing::of(&head)) {
@@ -215,7 +219,7 @@ fn counted(reader: impl Read + Send + 'static, on_read: &OnRead) -> Stream {
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(buffer)?;
-        (self.on_read)(count as u64);
+        (self.on_read)(count as u64)?;
         Ok(count)
     }
 }

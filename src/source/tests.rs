@@ -38,7 +38,7 @@ impl Folder {
 }
 
 fn ignore() -> OnRead {
-    Arc::new(|_| ())
+    Arc::new(|_| Ok(()))
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -190,7 +190,15 @@ fn reads_from_disk_are_told_and_sizes_are_known() {
         assert_eq!(input.size(), Some(bytes.len() as u64));
         let told = Arc::new(Mutex::new(0));
         let tell = Arc::clone(&told);
-        for member in input.open(&(Arc::new(move |count| *tell.lock().unwrap() += count) as OnRead)).unwrap() {
+        for member in input
+            .open(
+                &(Arc::new(move |count| {
+                    *tell.lock().unwrap() += count;
+                    Ok(())
+                }) as OnRead),
+            )
+            .unwrap()
+        {
             let member = member.unwrap();
             assert_eq!(member.size(), size);
             drain(member).unwrap();

@@ -27,12 +27,12 @@ fn a_table_of_somebody_else_is_replaced_only_on_request() {
     theirs.execute_batch("CREATE TABLE sold (mine TEXT); INSERT INTO sold VALUES ('precious')").unwrap();
     drop(theirs);
     let before = fs::read(dir.path("out.db")).unwrap();
-    dir.run_sales("").fails(1, &["sold", "--replace"]);
+    dir.run_sales("").fails(1, &["sold", "--mode replace"]);
     assert_eq!(dir.query("out.db", "SELECT * FROM sold"), ["precious"]);
     assert_eq!(dir.query("out.db", "SELECT name FROM sqlite_schema"), ["sold"]);
     assert!(fs::read(dir.path("out.db")).unwrap() == before, "the database was written to");
 
-    dir.run_sales("--replace").succeeds();
+    dir.run_sales("--mode replace").succeeds();
     assert_eq!(dir.sold(), "1 2 3");
 }
 

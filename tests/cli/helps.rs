@@ -6,7 +6,18 @@ use crate::workdir::Workdir;
 
 #[test]
 fn every_command_has_help() {
-    let commands = ["", "run", "check", "explain", "verify", "init", "generate", "generate transactions", "demo"];
+    let commands = [
+        "",
+        "run",
+        "check",
+        "explain",
+        "verify",
+        "init",
+        "generate",
+        "generate transactions",
+        "generate orders",
+        "demo",
+    ];
     for command in commands {
         let outcome = Workdir::new().feedmill(&format!("{command} --help")).succeeds();
         let name = if command.is_empty() { "feedmill".to_owned() } else { command.replace(' ', "_") };

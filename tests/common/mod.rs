@@ -57,7 +57,7 @@ impl Folder {
         options: &Options,
         sink: impl FnOnce(SqliteSink) -> S,
     ) -> Result<Figures> {
-        let mut letters = DeadLetterWriter::new(&self.errors())?;
+        let mut letters = DeadLetterWriter::new(&self.errors(), &self.database())?;
         let sqlite = SqliteOptions { functions: sqlite_functions(), ..SqliteOptions::default() };
         let mut sink = sink(SqliteSink::open(&self.database(), &sqlite)?);
         let figures = run::run(plan, options, &mut sink, &mut letters, &mut |_| ())?;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod database;
+mod load;
 mod values;
 
 #[cfg(test)]
@@ -18,7 +19,7 @@ use crate::sink::sqlite::connection::{connect, database_error, is_about_the_data
 use crate::sink::sqlite::database::select_columns;
 use crate::sink::sqlite::values::{bind_rows, in_words};
 use crate::sink::statements;
-use crate::sink::{Sink, SqliteOptions, TableId, TableLayout};
+use crate::sink::{Load, LoadLedger, Mode, RowError, Sink, SqliteOptions, TableId, TableLayout};
 
 pub use database::{Database, validate_sql};
 
@@ -29,7 +30,11 @@ pub struct SqliteSink {
     connection: Connection,
     new_file: Option<NewFile>,
     path: PathBuf,
-    replace_foreign: bool,
+    mode: Mode,
+    cache_bytes: usize,
+    sort_bytes: usize,
+    /// What SQLite said at the last commit; it says something else once somebody else has written.
+    data_version: Option<i64>,
     targets: Vec<Target>,
     unsorted: Vec<Unsorted>,
     scratch: Vec<u8>,
@@ -42,6 +47,19 @@ struct Target {
     batch: usize,
     insert_batch: String,
     insert_one: String,
+    /// For a table that rows are loaded into: what it is to be in the end.
+    layout: Option<TableLayout>,
+    /// The SELECT that finds a key in it.
+    find_key: String,
+}
+
+/// Something in the database with the name of a table.
+#[derive(Debug)]
+struct Existing {
+    kind: String,
+    name: String,
+    /// Whether feedmill made it, and nobody has altered it since.
+    is_ours: bool,
 }
 
 /// A table with a key, and the temporary table (its name in SQL) in which rows wait for it.
@@ -91,12 +109,14 @@ impl SqliteSink {
                 .help("make it writable, or give --db another path"));
         }
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-        let replace_foreign = options.replace_foreign;
         Ok(SqliteSink {
             connection,
             new_file,
             path: path.to_owned(),
-            replace_foreign,
+            mode: options.mode,
+            cache_bytes: options.cache_bytes,
+            sort_bytes: options.sort_bytes,
+            data_version: None,
             targets: Vec::new(),
             unsorted: Vec::new(),
             scratch: Vec::new(),
@@ -109,11 +129,7 @@ impl SqliteSink {
 
     fn create(&self, layout: &TableLayout) -> Result<()> {
         statements::check_layout(layout)?;
-        if layout.name.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
-            let message =
-                format!("table `{}`: names that begin with {RESERVED_PREFIX} are feedmill's own", layout.name);
-            return Err(Error::new(ErrorKind::Pipeline, message).help("give the table another name"));
-        }
+        self.check_name(&layout.name)?;
         self.make_room(&layout.name)?;
         let create = statements::create_table(&published(&layout.name), layout);
         self.connection.execute_batch(&create).map_err(|error| {
@@ -122,40 +138,74 @@ impl SqliteSink {
             }
             Error::new(ErrorKind::Pipeline, format!("cannot make the table `{}`: {error}", layout.name))
         })?;
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO _feedmill_tables (name, created, definition) \
-                 SELECT name, sql, ?2 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1",
-                [&layout.name, &layout.definition],
-            )
-            .map_err(|error| self.fail(&error))?;
-        Ok(())
+        self.remember(&layout.name, &layout.definition)
     }
 
-    /// Drops the table of that name that an earlier run has made.
-    fn make_room(&self, name: &str) -> Result<()> {
-        let found = self
-            .connection
+    fn check_name(&self, name: &str) -> Result<()> {
+        if !name.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
+            return Ok(());
+        }
+        let message = format!("table `{name}`: names that begin with {RESERVED_PREFIX} are feedmill's own");
+        Err(Error::new(ErrorKind::Pipeline, message).help("give the table another name"))
+    }
+
+    /// Writes into the ledger that feedmill has made the table as it is now.
+    fn remember(&self, table: &str, definition: &str) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO _feedmill_tables (name, created, definition) \
+                   SELECT name, sql, ?2 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
+        self.connection.execute(sql, [table, definition]).map(drop).map_err(|error| self.fail(&error))
+    }
+
+    fn existing(&self, name: &str) -> Result<Option<Existing>> {
+        self.connection
             .query_row(
                 "SELECT s.type, s.name, s.sql IS l.created FROM main.sqlite_schema s \
                  LEFT JOIN _feedmill_tables l ON l.name = s.name \
                  WHERE s.name = ?1 COLLATE NOCASE AND s.type <> 'trigger'",
                 [name],
-                |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?)),
+                |row| Ok(Existing { kind: row.get(0)?, name: row.get(1)?, is_ours: row.get(2)? }),
             )
             .optional()
-            .map_err(|error| self.fail(&error))?;
-        let Some((kind, existing, is_ours)) = found else { return Ok(()) };
-        if !is_ours && !self.replace_foreign {
-            let message = format!(
-                "cannot replace the {kind} `{existing}` in {}: feedmill did not make it, or it was altered since",
-                self.path.display()
-            );
-            return Err(Error::new(ErrorKind::Output, message)
-                .help("rename it, give the table of the pipeline another name, or let --replace overwrite it"));
+            .map_err(|error| self.fail(&error))
+    }
+
+    /// Drops the table of that name that an earlier run has made, and what the ledger knows of loads into it.
+    fn make_room(&self, name: &str) -> Result<()> {
+        if let Some(Existing { kind, name, is_ours }) = self.existing(name)? {
+            if !is_ours && self.mode != Mode::Replace {
+                let message = format!(
+                    "cannot replace the {kind} `{name}` in {}: feedmill did not make it, or it was altered since",
+                    self.path.display()
+                );
+                return Err(Error::new(ErrorKind::Output, message).help(
+                    "rename it, give the table of the pipeline another name, or let --mode replace overwrite it",
+                ));
+            }
+            let drop = format!("DROP {kind} {}", published(&name));
+            self.connection.execute_batch(&drop).map_err(|error| self.fail(&error))?;
         }
-        let drop = format!("DROP {kind} {}", published(&existing));
-        self.connection.execute_batch(&drop).map_err(|error| self.fail(&error))
+        for forget in ["_feedmill_loads", "_feedmill_inputs"] {
+            let sql = format!("DELETE FROM main.{forget} WHERE table_name = ?1");
+            self.connection.execute(&sql, [name]).map_err(|error| self.fail(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the rows of a load.
+    fn add_load_target(&mut self, layout: &TableLayout) -> Result<TableId> {
+        let types = column_types(layout)?;
+        let columns: Vec<String> = layout.columns.iter().map(|(name, _)| name.clone()).collect();
+        let table = published(&layout.name);
+        let id = self.add_target(&format!("{table} ({})", statements::names(&columns)), types);
+        let target = &mut self.targets[id.0];
+        if self.mode == Mode::Upsert {
+            let conflict = statements::on_conflict(&columns, &layout.primary_key);
+            target.insert_batch += &conflict;
+            target.insert_one += &conflict;
+        }
+        target.find_key = statements::find_key(&table, &layout.primary_key);
+        target.layout = Some(layout.clone());
+        Ok(id)
     }
 
     fn add_target(&mut self, table: &str, types: Vec<DataType>) -> TableId {
@@ -165,8 +215,39 @@ impl SqliteSink {
             insert_batch: statements::insert(table, types.len(), batch),
             insert_one: statements::insert(table, types.len(), 1),
             types,
+            layout: None,
+            find_key: String::new(),
         });
         TableId(self.targets.len() - 1)
+    }
+
+    fn load_layout(&self, table: TableId) -> Result<&TableLayout> {
+        let layout = self.targets.get(table.0).and_then(|target| target.layout.as_ref());
+        layout.ok_or_else(|| Error::new(ErrorKind::Internal, format!("{table:?} was not opened by open_load")))
+    }
+
+    /// Which row of a statement that failed is at fault: the first one that fails alone.
+    fn failing_row(
+        &self,
+        target: &Target,
+        columns: &[ColumnView<'_>],
+        rows: usize,
+        row_of: &dyn Fn(usize) -> usize,
+    ) -> usize {
+        let mut scratch = Vec::new();
+        let fails = |row: &usize| {
+            let inserted = self.connection.prepare_cached(&target.insert_one).and_then(|mut insert| {
+                bind_rows(&mut insert, &target.types, columns, 1, |_| row_of(*row), &mut scratch)?;
+                insert.raw_execute()
+            });
+            inserted.is_err()
+        };
+        (0..rows).find(fails).unwrap_or(0)
+    }
+
+    /// What changes whenever another connection commits; `None` if SQLite does not say.
+    fn read_data_version(&self) -> Option<i64> {
+        self.connection.query_row("PRAGMA main.data_version", [], |row| row.get(0)).ok()
     }
 
     /// Moves the rows that wait for their table, in order of its key.
@@ -200,6 +281,10 @@ impl SqliteSink {
 }
 
 impl Sink for SqliteSink {
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
     fn begin(&mut self) -> Result<()> {
         // Exclusive and not immediate: with a reader about, SQLite cannot write back a page of a full cache. It would
         // wait out the timeout for each one and then keep the page, beyond the bound, only to fail at the commit. (With
@@ -207,16 +292,18 @@ impl Sink for SqliteSink {
         let begin = self
             .connection
             .execute_batch("BEGIN EXCLUSIVE")
-            .and_then(|()| self.connection.execute_batch(CREATE_LEDGER));
-        begin.map_err(|error| self.fail(&error))
+            .and_then(|()| self.connection.execute_batch(CREATE_LEDGER))
+            .and_then(|()| self.connection.execute_batch(load::CREATE_LEDGER));
+        begin.map_err(|error| self.fail(&error))?;
+        if self.data_version.is_some_and(|known| self.read_data_version() != Some(known)) {
+            let message = format!("another program has written to {} during the run", self.path.display());
+            return Err(Error::new(ErrorKind::Output, message).help("what was committed is whole; run again to go on"));
+        }
+        Ok(())
     }
 
     fn create_table(&mut self, layout: &TableLayout) -> Result<TableId> {
-        let types: Option<Vec<DataType>> = layout.columns.iter().map(|(_, data_type)| *data_type).collect();
-        let Some(types) = types else {
-            let message = format!("table `{}` takes rows, but not all of its columns have a type", layout.name);
-            return Err(Error::new(ErrorKind::Internal, message));
-        };
+        let types = column_types(layout)?;
         self.create(layout)?;
         if layout.primary_key.is_empty() {
             return Ok(self.add_target(&published(&layout.name), types));
@@ -244,32 +331,72 @@ impl Sink for SqliteSink {
         Ok(self.add_target(&staged(name), columns.iter().map(|field| field.data_type).collect()))
     }
 
-    fn rows(&mut self, table: TableId, columns: &[ColumnView<'_>], selection: &Selection) -> Result<()> {
+    fn rows(
+        &mut self,
+        table: TableId,
+        columns: &[ColumnView<'_>],
+        selection: &Selection,
+    ) -> std::result::Result<(), RowError> {
+        let failed = |row: usize, error: Error| RowError { row, error };
         let Some(target) = self.targets.get(table.0).filter(|target| target.types.len() == columns.len()) else {
-            return Err(Error::new(ErrorKind::Internal, format!("{table:?} does not have {} columns", columns.len())));
+            let message = format!("{table:?} does not have {} columns", columns.len());
+            return Err(failed(0, Error::new(ErrorKind::Internal, message)));
         };
         let fail = |error: rusqlite::Error| database_error("write", &self.path, &error);
-        let row_of = |nth: usize| match selection {
-            Selection::All(_) => nth,
-            Selection::Rows(rows) => rows[nth] as usize,
-        };
-        let in_batches = selection.len() / target.batch * target.batch;
-        for (sql, rows, range) in
-            [(&target.insert_batch, target.batch, 0..in_batches), (&target.insert_one, 1, in_batches..selection.len())]
-        {
-            if range.is_empty() {
-                continue;
-            }
-            let mut insert = self.connection.prepare_cached(sql).map_err(fail)?;
-            for nth in range.step_by(rows) {
-                bind_rows(&mut insert, &target.types, columns, rows, |index| row_of(nth + index), &mut self.scratch)
-                    .map_err(fail)?;
-                insert.raw_execute().map_err(fail)?;
+        let row_of = row_of(selection);
+        let mut nth = 0;
+        while nth < selection.len() {
+            let is_batch = selection.len() - nth >= target.batch;
+            let (sql, rows) = if is_batch { (&target.insert_batch, target.batch) } else { (&target.insert_one, 1) };
+            let mut insert = self.connection.prepare_cached(sql).map_err(|error| failed(nth, fail(error)))?;
+            let last = if is_batch { selection.len() - rows } else { selection.len() - 1 };
+            while nth <= last {
+                let scratch = &mut self.scratch;
+                bind_rows(&mut insert, &target.types, columns, rows, |index| row_of(nth + index), scratch)
+                    .and_then(|()| insert.raw_execute())
+                    .map_err(|error| {
+                        let is_one = rows == 1 || is_about_the_database(&error);
+                        let row = if is_one {
+                            0
+                        } else {
+                            self.failing_row(target, columns, rows, &|index| row_of(nth + index))
+                        };
+                        failed(nth + row, fail(error))
+                    })?;
+                nth += rows;
             }
             // Bound texts are copies, which would live on in the cache of statements.
             insert.clear_bindings();
         }
         Ok(())
+    }
+
+    fn open_load(&mut self, layout: &TableLayout) -> Result<Load> {
+        self.open_table(layout)
+    }
+
+    fn find_keys(&mut self, table: TableId, key: &[ColumnView<'_>], selection: &Selection) -> Result<Vec<bool>> {
+        let target = self.targets.get(table.0).filter(|target| !target.find_key.is_empty());
+        let target = target.ok_or_else(|| Error::new(ErrorKind::Internal, format!("{table:?} has no key")))?;
+        let fail = |error: rusqlite::Error| database_error("read", &self.path, &error);
+        let types = target.key_types();
+        let row_of = row_of(selection);
+        let mut find = self.connection.prepare_cached(&target.find_key).map_err(fail)?;
+        let mut found = Vec::with_capacity(selection.len());
+        for nth in 0..selection.len() {
+            bind_rows(&mut find, &types, key, 1, |_| row_of(nth), &mut self.scratch).map_err(fail)?;
+            found.push(find.raw_query().next().map_err(fail)?.is_some());
+        }
+        find.clear_bindings();
+        Ok(found)
+    }
+
+    fn write_ledger(&mut self, table: TableId, ledger: &LoadLedger) -> Result<()> {
+        self.write_load_ledger(&self.load_layout(table)?.name, ledger)
+    }
+
+    fn build_key(&mut self, table: TableId) -> Result<()> {
+        self.build_key_of(self.load_layout(table)?)
     }
 
     fn select_into(&mut self, layout: &TableLayout, sql: &str) -> Result<u64> {
@@ -286,10 +413,36 @@ impl Sink for SqliteSink {
     fn commit(&mut self) -> Result<()> {
         self.settle()?;
         self.connection.execute_batch("COMMIT").map_err(|error| self.fail(&error))?;
+        self.data_version = self.read_data_version();
         if let Some(new_file) = &mut self.new_file {
             new_file.keep();
         }
         Ok(())
+    }
+}
+
+impl Target {
+    /// The types of the columns of its key.
+    fn key_types(&self) -> Vec<DataType> {
+        let Some(layout) = &self.layout else { return Vec::new() };
+        let place = |key: &String| layout.columns.iter().position(|(name, _)| name.eq_ignore_ascii_case(key));
+        layout.primary_key.iter().filter_map(place).map(|place| self.types[place]).collect()
+    }
+}
+
+fn column_types(layout: &TableLayout) -> Result<Vec<DataType>> {
+    let types: Option<Vec<DataType>> = layout.columns.iter().map(|(_, data_type)| *data_type).collect();
+    types.ok_or_else(|| {
+        let message = format!("table `{}` takes rows, but not all of its columns have a type", layout.name);
+        Error::new(ErrorKind::Internal, message)
+    })
+}
+
+/// The row that stands at each place of a selection.
+fn row_of(selection: &Selection) -> impl Fn(usize) -> usize {
+    move |nth| match selection {
+        Selection::All(_) => nth,
+        Selection::Rows(rows) => rows[nth] as usize,
     }
 }
 

@@ -98,7 +98,7 @@ fn text(value: &str) -> Scalar {
 
 fn write_all(sink: &mut dyn Sink, table: TableId, columns: &[Column]) -> Result<()> {
     let views: Vec<_> = columns.iter().map(ColumnView::Rows).collect();
-    sink.rows(table, &views, &Selection::All(columns[0].len()))
+    Ok(sink.rows(table, &views, &Selection::All(columns[0].len()))?)
 }
 
 /// Makes and publishes a table of one column of integers.
@@ -281,7 +281,7 @@ fn own_tables_are_replaced_and_those_of_others_are_not() {
         assert!(error.help_text().is_some());
         assert_eq!(scene.content(), before, "{theirs}");
 
-        let options = SqliteOptions { replace_foreign: true, ..SqliteOptions::default() };
+        let options = SqliteOptions { mode: Mode::Replace, ..SqliteOptions::default() };
         let mut sink = SqliteSink::open(&scene.path(), &options).unwrap();
         sink.begin().unwrap();
         sink.create_table(&layout(name, &[("n", DataType::Integer)], &[])).unwrap();
