@@ -14,9 +14,6 @@ use crate::plan::{Plan, Settings};
 use crate::run::{self, Figures, Options, Report, Shutdown, sqlite_functions};
 use crate::sink::{Database, DeadLetterWriter, SqliteOptions, SqliteSink};
 
-/// The buffers of which building an index takes four get one in so many bytes of the memory limit each.
-const SORT_SHARE: u64 = 7;
-
 /// How many rows of a report are shown.
 const REPORT_ROWS: usize = 50;
 
@@ -37,12 +34,8 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
             .map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot watch for signals: {cause}")))?,
         ..options(&arguments.resources)
     };
-    let sqlite = SqliteOptions {
-        mode: arguments.mode.into(),
-        temp_dir: arguments.temp_dir.clone(),
-        sort_bytes: (arguments.resources.memory / SORT_SHARE) as usize,
-        ..SqliteOptions::default()
-    };
+    let sqlite =
+        SqliteOptions { mode: arguments.mode.into(), temp_dir: arguments.temp_dir.clone(), ..SqliteOptions::default() };
     let mut figures = into_database(&plan, &options, &arguments.db, sqlite, &arguments.errors, manner)?;
     figures.elapsed_seconds = started.elapsed().as_secs_f64();
     let json = summary::json(&figures);

@@ -1,5 +1,5 @@
 //! The BatchWriter: outcomes in input order to dead letters, rows and figures, and for a load to commits in batches, each
-//! with its entry in the ledger. One thread, the one that called `run`; decides which rows are duplicates, and nothing else.
+//! with its entry in the ledger. One thread, the one that called `run`, and the only one that writes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::chunk::{Column, ColumnView, Reject, RejectCode, Selection, Span};
 use crate::csv::LineCounter;
-use crate::dedupe::{Deduplicator, Place};
+use crate::dedupe::Place;
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Position;
@@ -17,7 +17,7 @@ use crate::run::feed::FeedRun;
 use crate::run::figures::FeedFigures;
 use crate::run::load::OpenLoad;
 use crate::run::reader::Layout;
-use crate::run::reorder::Reorder;
+use crate::run::sequence::{Ordered, member_and_record};
 use crate::run::tables::Target;
 use crate::run::worker::Outcome;
 use crate::sink::{DeadLetter, DeadLetterWriter, KeyState, MemberEntry, Sink};
@@ -29,9 +29,11 @@ pub(super) struct BatchWriter<'a> {
     targets: &'a [Target],
     letters: &'a mut DeadLetterWriter,
     load: Option<Load>,
+    /// The members so far, which places of records are numbered by.
+    members: Vec<Arc<Layout>>,
     figures: FeedFigures,
-    /// Where the next outcome begins.
-    member: Option<MemberPosition>,
+    /// Where the next outcome begins, if it is of the same member.
+    next: Option<Position>,
     compute_seconds: f64,
     write_seconds: f64,
 }
@@ -39,21 +41,9 @@ pub(super) struct BatchWriter<'a> {
 /// What only a load needs.
 struct Load {
     open: OpenLoad,
-    /// Tells keys apart that this load has seen; none where the table has no key, or rows with the same key replace each
-    /// other.
-    deduplicator: Option<Deduplicator>,
-    /// The members so far, which places of records are numbered by.
-    members: Vec<Arc<Layout>>,
     /// What the ledger does not know yet.
     entries: Vec<MemberEntry>,
     records_in_batch: u64,
-}
-
-struct MemberPosition {
-    layout: Arc<Layout>,
-    lines: u64,
-    records: u64,
-    end: u64,
 }
 
 /// Why a row is a duplicate.
@@ -71,9 +61,6 @@ struct Duplicate {
     first: First,
 }
 
-/// A place is the number of a member in the upper bits, and that of a record in so many lower ones.
-const RECORD_BITS: u32 = 40;
-
 impl<'a> BatchWriter<'a> {
     /// A writer that has written nothing yet.
     pub(super) fn new(
@@ -81,7 +68,7 @@ impl<'a> BatchWriter<'a> {
         sink: &'a mut dyn Sink,
         targets: &'a [Target],
         letters: &'a mut DeadLetterWriter,
-        load: Option<(OpenLoad, Option<Deduplicator>)>,
+        load: Option<OpenLoad>,
     ) -> Self {
         let feed = run.feed;
         let nullified = feed.columns.iter().filter(|column| column.nullify);
@@ -91,21 +78,16 @@ impl<'a> BatchWriter<'a> {
             counters: feed.counters.iter().map(|(name, _)| (name.clone(), 0)).collect(),
             ..FeedFigures::default()
         };
-        let load = load.map(|(open, deduplicator)| Load {
-            open,
-            deduplicator,
-            members: Vec::new(),
-            entries: Vec::new(),
-            records_in_batch: 0,
-        });
+        let load = load.map(|open| Load { open, entries: Vec::new(), records_in_batch: 0 });
         BatchWriter {
             run,
             sink,
             targets,
             letters,
             load,
+            members: Vec::new(),
             figures,
-            member: None,
+            next: None,
             compute_seconds: 0.0,
             write_seconds: 0.0,
         }
@@ -114,84 +96,72 @@ impl<'a> BatchWriter<'a> {
     /// Writes all outcomes in the order of their blocks, and gives their buffers back.
     pub(super) fn write_all(
         &mut self,
-        outcomes: &Receiver<Result<Outcome>>,
+        outcomes: &Receiver<Result<Ordered>>,
         buffers: &Sender<Vec<u8>>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let mut reorder = Reorder::new();
-        for outcome in outcomes {
-            let outcome = outcome?;
-            reorder.push(outcome.seq, outcome);
-            while let Some(outcome) = reorder.pop() {
-                let started = Instant::now();
-                let bytes = self.write(outcome)?;
-                self.write_seconds += started.elapsed().as_secs_f64();
-                // A worker may hold on to the bytes until its next block. The reader still gets a buffer, or it would wait
-                // for ever; and it may be done already.
-                let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
-                progress(self.figures.read + self.figures.resumed);
-            }
+        for ordered in outcomes {
+            let ordered = ordered?;
+            let started = Instant::now();
+            let bytes = self.write(ordered)?;
+            self.write_seconds += started.elapsed().as_secs_f64();
+            // A worker may hold on to the bytes until its next block. The reader still gets a buffer, or it would wait
+            // for ever; and it may be done already.
+            let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
+            progress(self.figures.read + self.figures.resumed);
         }
         Ok(())
     }
 
     /// Takes an outcome whose turn it is, and gives back its bytes.
-    fn write(&mut self, outcome: Outcome) -> Result<Arc<Vec<u8>>> {
-        self.enter(&outcome.layout);
-        let duplicates = self.duplicates(&outcome)?;
+    fn write(&mut self, ordered: Ordered) -> Result<Arc<Vec<u8>>> {
+        let outcome = &ordered.outcome;
+        if ordered.member == self.members.len() as u64 {
+            self.members.push(Arc::clone(&outcome.layout));
+        }
         if outcome.is_known {
             self.figures.resumed += outcome.records;
         } else {
-            self.write_letters(&outcome, &duplicates)?;
-            self.count(&outcome, duplicates.len() as u64)?;
-            self.write_rows(&outcome, &duplicates)?;
-            self.note_progress(&outcome, duplicates.len() as u64);
+            let duplicates = self.duplicates(&ordered)?;
+            self.write_letters(&ordered, &duplicates)?;
+            self.count(outcome, duplicates.len() as u64)?;
+            self.write_rows(&ordered, &duplicates)?;
+            self.note_progress(outcome, duplicates.len() as u64);
         }
-        if let Some(member) = &mut self.member {
-            member.lines += outcome.lines;
-            member.records += outcome.records;
-            member.end = outcome.end;
-        }
+        self.next = Some(Position {
+            input: outcome.layout.origin.input.to_string(),
+            member: outcome.layout.origin.member.as_ref().map(ToString::to_string),
+            line: ordered.lines + outcome.lines + 1,
+            record: ordered.records + outcome.records + 1,
+            byte_offset: outcome.end,
+        });
         self.compute_seconds += outcome.busy.as_secs_f64();
         let is_full = |load: &Load| load.open.in_batches && load.records_in_batch >= self.run.options.batch_rows;
         if self.load.as_ref().is_some_and(is_full) {
             self.commit_batch()?;
         }
-        drop(outcome.rows);
-        Ok(outcome.bytes)
-    }
-
-    /// Begins a member where an outcome is the first of one.
-    fn enter(&mut self, layout: &Arc<Layout>) {
-        if self.member.as_ref().is_some_and(|member| Arc::ptr_eq(&member.layout, layout)) {
-            return;
-        }
-        self.member =
-            Some(MemberPosition { layout: Arc::clone(layout), lines: layout.header_lines, records: 0, end: 0 });
-        if let Some(load) = &mut self.load {
-            load.members.push(Arc::clone(layout));
-        }
+        drop(ordered.outcome.rows);
+        Ok(ordered.outcome.bytes)
     }
 
     /// The rows of a load whose keys were there before.
-    fn duplicates(&mut self, outcome: &Outcome) -> Result<Vec<Duplicate>> {
-        let (Some(load), Some(member)) = (&mut self.load, &self.member) else { return Ok(Vec::new()) };
-        let Some(deduplicator) = &mut load.deduplicator else { return Ok(Vec::new()) };
-        let number = (load.members.len() as u64 - 1) << RECORD_BITS;
-        let place = |record: &u32| number | (member.records + u64::from(*record) + 1);
-        let places: Vec<Place> = outcome.sources.records.iter().map(place).collect();
-        let mut firsts = Vec::with_capacity(places.len());
-        deduplicator.claim(&outcome.sources.keys, &places, &mut firsts)?;
+    fn duplicates(&mut self, ordered: &Ordered) -> Result<Vec<Duplicate>> {
+        let Ordered { outcome, firsts, .. } = ordered;
         let mut duplicates: Vec<Duplicate> = Vec::new();
         for (row, first) in firsts.iter().enumerate() {
             duplicates.extend(first.map(|place| Duplicate { row, first: First::Record(place) }));
         }
-        if load.open.key == KeyState::Indexed && !outcome.is_known {
+        let Some(table) =
+            self.load.as_ref().filter(|load| load.open.key == KeyState::Indexed).map(|load| load.open.table)
+        else {
+            return Ok(duplicates);
+        };
+        let rows: Vec<u32> = (0..firsts.len() as u32).filter(|row| firsts[*row as usize].is_none()).collect();
+        if !rows.is_empty() {
             let (_, columns) = &outcome.rows[0];
             let key: Vec<ColumnView<'_>> =
                 self.run.key().iter().map(|(_, place)| ColumnView::Rows(&columns[*place])).collect();
-            let rows: Vec<u32> = (0..firsts.len() as u32).filter(|row| firsts[*row as usize].is_none()).collect();
-            let found = self.sink.find_keys(load.open.table, &key, &Selection::Rows(rows.clone()))?;
+            let found = self.sink.find_keys(table, &key, &Selection::Rows(rows.clone()))?;
             let known = rows.iter().zip(found).filter(|(_, found)| *found);
             duplicates.extend(known.map(|(row, _)| Duplicate { row: *row as usize, first: First::InTable }));
             duplicates.sort_unstable_by_key(|duplicate| duplicate.row);
@@ -200,26 +170,27 @@ impl<'a> BatchWriter<'a> {
     }
 
     /// Writes the rejected records and the duplicates of an outcome, in the order of the records.
-    fn write_letters(&mut self, outcome: &Outcome, duplicates: &[Duplicate]) -> Result<()> {
+    fn write_letters(&mut self, ordered: &Ordered, duplicates: &[Duplicate]) -> Result<()> {
+        let outcome = &ordered.outcome;
         let mut lines = LineCounter::new(&outcome.bytes);
         let mut rejects = outcome.rejects.iter().peekable();
         let report = self.run.options.report_duplicates;
         for duplicate in duplicates.iter().filter(|_| report) {
             let reject = self.duplicate_letter(outcome, duplicate);
             while let Some(earlier) = rejects.next_if(|earlier| earlier.record < reject.record) {
-                self.write_letter(outcome, earlier, &mut lines)?;
+                self.write_letter(ordered, earlier, &mut lines)?;
             }
-            self.write_letter(outcome, &reject, &mut lines)?;
+            self.write_letter(ordered, &reject, &mut lines)?;
         }
         for reject in rejects {
-            self.write_letter(outcome, reject, &mut lines)?;
+            self.write_letter(ordered, reject, &mut lines)?;
         }
         Ok(())
     }
 
-    fn write_letter(&mut self, outcome: &Outcome, reject: &Reject, lines: &mut LineCounter<'_>) -> Result<()> {
+    fn write_letter(&mut self, ordered: &Ordered, reject: &Reject, lines: &mut LineCounter<'_>) -> Result<()> {
         let span = reject.span;
-        let position = self.position(outcome, reject.record, span, lines);
+        let position = position(ordered, reject.record, span, lines);
         self.letters.write(&DeadLetter {
             position: &position,
             byte_length: reject.byte_length,
@@ -227,20 +198,8 @@ impl<'a> BatchWriter<'a> {
             column: &reject.column,
             value: &reject.value,
             reason: &reject.reason,
-            raw: &outcome.bytes[span.start as usize..(span.start + span.len) as usize],
+            raw: &ordered.outcome.bytes[span.start as usize..(span.start + span.len) as usize],
         })
-    }
-
-    fn position(&self, outcome: &Outcome, record: u32, span: Span, lines: &mut LineCounter<'_>) -> Position {
-        let (lines_ahead, records_ahead) = self.member.as_ref().map_or((0, 0), |member| (member.lines, member.records));
-        let origin = &outcome.layout.origin;
-        Position {
-            input: origin.input.to_string(),
-            member: origin.member.as_ref().map(ToString::to_string),
-            line: lines_ahead + lines.lines_before(span.start) + 1,
-            record: records_ahead + u64::from(record) + 1,
-            byte_offset: outcome.offset + u64::from(span.start),
-        }
     }
 
     fn duplicate_letter(&self, outcome: &Outcome, duplicate: &Duplicate) -> Reject {
@@ -270,10 +229,8 @@ impl<'a> BatchWriter<'a> {
 
     fn reason(&self, first: First) -> String {
         let First::Record(place) = first else { return "the table had this key before".to_owned() };
-        let record = place & ((1 << RECORD_BITS) - 1);
-        let layout = self.load.as_ref().and_then(|load| load.members.get((place >> RECORD_BITS) as usize));
-        let origin = layout.map(|layout| layout.origin.to_string()).unwrap_or_default();
-        format!("record {record} of {origin} has this key")
+        let (member, record) = member_and_record(place);
+        format!("record {record} of {} has this key", self.members[member].origin)
     }
 
     fn count(&mut self, outcome: &Outcome, duplicates: u64) -> Result<()> {
@@ -303,7 +260,8 @@ impl<'a> BatchWriter<'a> {
         Ok(())
     }
 
-    fn write_rows(&mut self, outcome: &Outcome, duplicates: &[Duplicate]) -> Result<()> {
+    fn write_rows(&mut self, ordered: &Ordered, duplicates: &[Duplicate]) -> Result<()> {
+        let outcome = &ordered.outcome;
         for (place, columns) in &outcome.rows {
             let len = columns.first().map_or(0, Column::len);
             let views: Vec<ColumnView<'_>> = columns.iter().map(ColumnView::Rows).collect();
@@ -323,7 +281,7 @@ impl<'a> BatchWriter<'a> {
                 match outcome.sources.spans.get(row) {
                     Some(span) => {
                         let mut lines = LineCounter::new(&outcome.bytes);
-                        let position = self.position(outcome, outcome.sources.records[row], *span, &mut lines);
+                        let position = position(ordered, outcome.sources.records[row], *span, &mut lines);
                         failed.error.within(&position)
                     }
                     None => failed.error,
@@ -378,13 +336,10 @@ impl<'a> BatchWriter<'a> {
     /// Brings a load to its end, or leaves it so that it can go on, where it was interrupted.
     pub(super) fn finish(&mut self, is_interrupted: bool) -> Result<()> {
         if is_interrupted {
-            self.figures.interrupted_at = self.next_position();
+            self.figures.interrupted_at = self.next.take();
         }
-        let Some(load) = &mut self.load else { return Ok(()) };
-        // What is no longer needed leaves its memory to the index.
-        load.deduplicator = None;
-        let goes_on = is_interrupted && self.run.all_can_be_read_again();
-        if goes_on {
+        let Some(load) = &self.load else { return Ok(()) };
+        if is_interrupted && self.run.all_can_be_read_again() {
             return self.write_ledger();
         }
         let (table, key, in_batches) = (load.open.table, load.open.key, load.open.in_batches);
@@ -400,21 +355,21 @@ impl<'a> BatchWriter<'a> {
         self.write_ledger()
     }
 
-    /// Where the next record would be.
-    fn next_position(&self) -> Option<Position> {
-        let member = self.member.as_ref()?;
-        let origin = &member.layout.origin;
-        Some(Position {
-            input: origin.input.to_string(),
-            member: origin.member.as_ref().map(ToString::to_string),
-            line: member.lines + 1,
-            record: member.records + 1,
-            byte_offset: member.end,
-        })
-    }
-
     /// The figures, and the seconds of the workers and of the writer.
     pub(super) fn into_figures(self) -> (FeedFigures, f64, f64) {
         (self.figures, self.compute_seconds, self.write_seconds)
+    }
+}
+
+/// Where a record of a block lies.
+fn position(ordered: &Ordered, record: u32, span: Span, lines: &mut LineCounter<'_>) -> Position {
+    let outcome = &ordered.outcome;
+    let origin = &outcome.layout.origin;
+    Position {
+        input: origin.input.to_string(),
+        member: origin.member.as_ref().map(ToString::to_string),
+        line: ordered.lines + lines.lines_before(span.start) + 1,
+        record: ordered.records + u64::from(record) + 1,
+        byte_offset: outcome.offset + u64::from(span.start),
     }
 }

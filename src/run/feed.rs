@@ -20,6 +20,7 @@ use crate::run::load;
 use crate::run::load::OpenLoad;
 use crate::run::memory::{GroupBudget, block_bytes, dedupe_options};
 use crate::run::reader::{StreamingReader, Work};
+use crate::run::sequence::Sequencer;
 use crate::run::tables::{Target, load_layout};
 use crate::run::worker::{Outcome, Worker};
 use crate::run::{Options, Progress, Stages};
@@ -55,6 +56,7 @@ impl FeedRun<'_> {
         let buffer_count = self.options.threads * BUFFERS_PER_WORKER + 2;
         let (blocks_in, blocks_out) = bounded(buffer_count);
         let (outcomes_in, outcomes_out) = bounded(buffer_count);
+        let (ordered_in, ordered_out) = bounded(buffer_count);
         let (buffers_in, buffers_out) = bounded(buffer_count);
         for _ in 0..buffer_count {
             // The channel has room for all of them.
@@ -100,12 +102,16 @@ impl FeedRun<'_> {
             });
             let total = inputs.iter().map(Input::size).sum();
             let report = |records| Progress { bytes: on_disk.load(Ordering::Relaxed), bytes_total: total, records };
-            let load = load.map(|load| (load, deduplicator));
+            let sequencing = scope.spawn(|| {
+                let (outcomes_out, ordered_in) = (outcomes_out, ordered_in);
+                Sequencer::new(deduplicator).run(&outcomes_out, &ordered_in)
+            });
             let mut writer = BatchWriter::new(self, sink, targets, letters, load);
-            let written = writer.write_all(&outcomes_out, &buffers_in, &mut |records| progress(report(records)));
+            let written = writer.write_all(&ordered_out, &buffers_in, &mut |records| progress(report(records)));
             // If writing has failed, this is what stops the others.
-            drop((outcomes_out, buffers_in));
+            drop((ordered_out, buffers_in));
             let states = joined(working.join());
+            let sequence = joined(sequencing.join());
             let read = joined(reading.join()).and_then(|read| read);
             // What went wrong first is what the writer was told, unless it only saw the reader go.
             written?;
@@ -120,6 +126,7 @@ impl FeedRun<'_> {
             self.check_error_rate(&figures)?;
             stages.read += read.busy.as_secs_f64();
             stages.compute += compute;
+            stages.sequence += sequence?.as_secs_f64();
             stages.write += write;
             let merging = Instant::now();
             let states = merge(states?);

@@ -1,10 +1,10 @@
 //! The data plane: the only threads, channels and atomics. Moves blocks from the StreamingReader through the WorkerPool to
-//! the one writer, which is the thread that calls `run`, and puts everything back into input order there.
+//! the Sequencer, which puts everything back into input order, and to the one writer, the thread that calls `run`.
 //!
 //! ```text
-//! reader --blocks--> workers --outcomes--> writer (reorder, dead letters, row tables)
-//!    ^                                        |
-//!    +------------------buffers---------------+
+//! reader --blocks--> workers --outcomes--> sequencer --in order--> writer (dead letters, rows, ledger)
+//!    ^             (any order)           (order, duplicates)         |
+//!    +---------------------------buffers-----------------------------+
 //! ```
 //!
 //! A block needs a buffer, and a buffer comes back only when the writer has done with its block. So the number of buffers
@@ -19,6 +19,7 @@ mod load;
 mod memory;
 mod reader;
 mod reorder;
+mod sequence;
 mod shutdown;
 mod tables;
 mod validate;
@@ -176,6 +177,7 @@ pub fn run(
 struct Stages {
     read: f64,
     compute: f64,
+    sequence: f64,
     merge: f64,
     write: f64,
     publish: f64,
@@ -186,6 +188,7 @@ impl Stages {
         vec![
             ("read", self.read),
             ("compute", self.compute),
+            ("sequence", self.sequence),
             ("merge", self.merge),
             ("write", self.write),
             ("publish", self.publish),

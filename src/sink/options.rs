@@ -12,9 +12,6 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// Most bytes of the page cache. A sort may take as much again; what does not fit goes to files.
     pub cache_bytes: usize,
-    /// Most bytes of each of the four buffers (the page cache, and those of three threads) that building the index of a
-    /// key takes; what does not fit goes to files.
-    pub sort_bytes: usize,
     /// Where these files lie. SQLite has one such place for the whole process; `None` leaves it to the environment.
     pub temp_dir: Option<PathBuf>,
     /// What to do about tables that exist.
@@ -28,7 +25,6 @@ impl Default for SqliteOptions {
         SqliteOptions {
             busy_timeout: Duration::from_secs(5),
             cache_bytes: 16 << 20,
-            sort_bytes: 32 << 20,
             temp_dir: None,
             mode: Mode::Create,
             functions: Vec::new(),

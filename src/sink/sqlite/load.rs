@@ -20,6 +20,10 @@ pub(super) const CREATE_LEDGER: &str = "
 /// The index of a key while it is built. SQLite's own indexes of keys have names that no statement can give.
 const KEY_INDEX: &str = "_feedmill_key";
 
+/// SQLite sorts as many bytes at once as its cache has, in lists: what fits the second cache of a core is sorted two or
+/// three times faster than what does not, and merging more files costs less than that.
+const SORT_BYTES: usize = 4 << 20;
+
 impl SqliteSink {
     /// Opens a table for rows, or makes it.
     pub(super) fn open_table(&mut self, layout: &TableLayout) -> Result<Load> {
@@ -132,7 +136,7 @@ impl SqliteSink {
         let build = format!(
             "PRAGMA main.cache_size = -{}; PRAGMA threads = 2; \
              CREATE UNIQUE INDEX main.{KEY_INDEX} ON {} ({key}); PRAGMA main.cache_size = -{}",
-            kibibytes(self.sort_bytes),
+            kibibytes(SORT_BYTES),
             statements::quote(&layout.name),
             kibibytes(self.cache_bytes)
         );

@@ -32,7 +32,6 @@ pub struct SqliteSink {
     path: PathBuf,
     mode: Mode,
     cache_bytes: usize,
-    sort_bytes: usize,
     /// What SQLite said at the last commit; it says something else once somebody else has written.
     data_version: Option<i64>,
     targets: Vec<Target>,
@@ -115,7 +114,6 @@ impl SqliteSink {
             path: path.to_owned(),
             mode: options.mode,
             cache_bytes: options.cache_bytes,
-            sort_bytes: options.sort_bytes,
             data_version: None,
             targets: Vec::new(),
             unsorted: Vec::new(),
