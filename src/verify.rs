@@ -21,7 +21,7 @@ pub struct Verdict {
     pub figures: Figures,
     /// Rows compared, by table.
     pub tables: Vec<(String, u64)>,
-    /// Rejected records compared.
+    /// Rejected records and duplicates compared.
     pub rejects: u64,
     /// What differs, a line each; at most `Verdict::MAX_DIFFERENCES` of a kind.
     pub differences: Vec<String>,
@@ -50,7 +50,10 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
     let mut sink = SqliteSink::open(&slow_db, &sqlite)?;
     sink.begin()?;
     let mut results = Vec::new();
-    for feed in 0..plan.feeds.len() {
+    // The order of the engine, in its figures and in its dead letters.
+    let is_load = |feed: &usize| plan.feeds[*feed].load.is_some();
+    let (loads, others): (Vec<usize>, Vec<usize>) = (0..plan.feeds.len()).partition(is_load);
+    for feed in loads.into_iter().chain(others) {
         let result = reference(plan, feed, options.sample)?;
         for table in &result.tables {
             run::publish_rows(plan, table.table, &table.rows, &mut sink)?;
@@ -96,6 +99,7 @@ fn compare_figures(slow: &FeedResult, fast: &FeedFigures, differences: &mut Vec<
     };
     compare("read", fast.read, slow.read);
     compare("loaded", fast.loaded, slow.loaded);
+    compare("duplicate", fast.duplicate, slow.duplicate);
     compare("filtered", fast.filtered, slow.filtered);
     compare("rejected", fast.rejected, slow.rejected);
     for ((name, fast_count), (_, slow_count)) in fast.counters.iter().zip(&slow.counters) {

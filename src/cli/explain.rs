@@ -2,11 +2,12 @@
 
 use crate::cli::arguments::Explain;
 use crate::cli::run::load;
-use crate::cli::text::counted;
+use crate::cli::text::{bytes, count, counted};
 use crate::cli::{Ending, print};
+use crate::dedupe::BloomFilter;
 use crate::error::Result;
 use crate::expr::{Function, NodeId, Op, Program};
-use crate::plan::{FeedOutput, FeedPlan, GroupColumn, LookupPlan, Origin, OutputKind, Plan, TablePlan};
+use crate::plan::{FeedOutput, FeedPlan, GroupColumn, LookupPlan, Origin, OutputKind, Plan, RowLoad, TablePlan};
 use crate::run::validate;
 
 pub(super) fn explain(arguments: &Explain) -> Result<Ending> {
@@ -71,7 +72,26 @@ fn describe_feed(plan: &Plan, feed: &FeedPlan) -> String {
     for output in &feed.outputs {
         out += &describe_output(plan, output, &show);
     }
+    out += &feed.load.as_ref().map(describe_load).unwrap_or_default();
     out
+}
+
+fn describe_load(load: &RowLoad) -> String {
+    let batches = "  loaded in batches, each with its entry in the ledger\n";
+    if load.key.is_empty() {
+        return batches.to_owned();
+    }
+    let names: Vec<&str> = load.key.iter().map(|(name, _)| name.as_str()).collect();
+    let filter = BloomFilter::with_bytes(BloomFilter::BYTES);
+    let rate = 100.0 * filter.false_positive_rate(BloomFilter::CAPACITY);
+    format!(
+        "{batches}  de-duplicated by ({}): the first record of a key is loaded\n    \
+         Bloom filter for {} keys: up to {}, {rate:.2}% false positives when full, less for smaller inputs\n    \
+         exact check behind it: 128-bit fingerprints, in memory, then in temporary files\n",
+        names.join(", "),
+        count(BloomFilter::CAPACITY),
+        bytes(filter.bytes())
+    )
 }
 
 fn describe_output(plan: &Plan, output: &FeedOutput, show: &dyn Fn(NodeId) -> String) -> String {

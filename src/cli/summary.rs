@@ -66,7 +66,7 @@ pub(super) fn text(figures: &Figures, db: &Path) -> String {
         out += &feed_text(feed, figures.elapsed_seconds);
     }
     for (name, rows) in &figures.tables {
-        out += &format!("{name}  {} in {}\n", counted(*rows, "row"), db.display());
+        out += &format!("{name}  {} into {}\n", counted(*rows, "row"), db.display());
     }
     for report in &figures.reports {
         let rows: Vec<Vec<Cell>> = report.rows.iter().map(|row| row.iter().map(cell).collect()).collect();

@@ -103,7 +103,8 @@ pub struct FeedPlan {
     pub derived: Vec<(String, NodeId)>,
     /// CHECK constraints: a row for which one is false is rejected (NULL passes).
     pub checks: Vec<Check>,
-    /// Data-quality counters: rows for which the predicate is true, among rows that are not rejected.
+    /// Data-quality counters: rows for which the predicate is true, among rows that are not rejected. Rows that WHERE
+    /// leaves out and duplicates count as well.
     pub counters: Vec<(String, NodeId)>,
     /// The columns that PRIMARY KEY was declared on; the table of the feed is keyed by them.
     pub primary_key: Vec<String>,

@@ -8,12 +8,13 @@ mod doubles;
 mod eval;
 mod exact;
 mod groups;
+mod keys;
 mod order;
 mod records;
 mod text;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use crate::chunk::{Reject, RejectCode, Scalar};
@@ -22,20 +23,23 @@ use crate::expr::FaultKind;
 use crate::plan::{FeedColumn, FeedOutput, FeedPlan, GroupColumn, OutputKind, Plan};
 use crate::reference::eval::{Lookups, Row};
 use crate::reference::groups::Groups;
+use crate::reference::keys::Key;
 use crate::reference::records::{Record, Records, Splitter};
 
 /// Everything that comes of a feed.
 #[derive(Debug, Default)]
 pub struct FeedResult {
-    /// Data records: all of them are loaded, filtered or rejected.
+    /// Data records: all of them are loaded, duplicates, filtered or rejected.
     pub read: u64,
     /// Records that at least one table has taken.
     pub loaded: u64,
-    /// Records that are not rejected and that no table has taken.
+    /// Records whose key an earlier record has.
+    pub duplicate: u64,
+    /// Records that are not rejected and that the WHERE of every table leaves out.
     pub filtered: u64,
     /// Records that are rejected.
     pub rejected: u64,
-    /// The rejected records, in input order.
+    /// The rejected records and the duplicates, in input order.
     pub rejects: Vec<ReferenceReject>,
     /// Invalid values that became NULL, by column, for columns with any. Those of rejected records count as well.
     pub nullified: BTreeMap<String, u64>,
@@ -72,9 +76,10 @@ pub struct ReferenceReject {
     pub byte_length: u64,
     /// What is wrong, in a word.
     pub code: RejectCode,
-    /// The column at fault; empty for the record as a whole and for what is computed.
+    /// The column at fault, or those of a duplicate's key; empty for the record as a whole and for what is computed.
     pub column: String,
-    /// The first `Reject::MAX_VALUE_BYTES` of the invalid text, or of the text in the column of a CHECK; else empty.
+    /// The first `Reject::MAX_VALUE_BYTES` of the invalid text, of the text in the column of a CHECK, or of the key of a
+    /// duplicate; else empty.
     pub value: Vec<u8>,
     /// Its bytes without the line end; no more than the longest record has.
     pub raw: Vec<u8>,
@@ -87,6 +92,8 @@ pub struct Reference<'a> {
     lookups: Lookups<'a>,
     splitter: Splitter,
     outputs: Vec<Taken>,
+    /// The keys of the rows so far.
+    keys: BTreeSet<Key>,
     result: FeedResult,
 }
 
@@ -134,6 +141,7 @@ impl<'a> Reference<'a> {
             lookups: Lookups::new(&plan.lookups),
             splitter: Splitter::new(&feed.dialect),
             outputs,
+            keys: BTreeSet::new(),
             result,
         }
     }
@@ -162,7 +170,10 @@ impl<'a> Reference<'a> {
             self.result.read += 1;
             let fields = self.fields(&record, Some(header.len()));
             if let Err(fault) = fields.and_then(|fields| self.take(&fields, &positions)) {
-                self.result.rejected += 1;
+                match fault.code {
+                    RejectCode::DuplicateKey => self.result.duplicate += 1,
+                    _ => self.result.rejected += 1,
+                }
                 self.result.rejects.push(ReferenceReject {
                     input: input.to_owned(),
                     member: member.to_owned(),
@@ -229,11 +240,20 @@ impl<'a> Reference<'a> {
         for output in &self.feed.outputs {
             parts.push(part(&mut row, output)?);
         }
+        let key = self.key(&parts)?;
         let mut counted = Vec::new();
         for (_, predicate) in &self.feed.counters {
             counted.push(row.is_true(*predicate)?);
         }
 
+        for ((_, count), counted) in self.result.counters.iter_mut().zip(counted) {
+            *count += u64::from(counted);
+        }
+        if let Some((key, duplicate)) = key
+            && !self.keys.insert(key)
+        {
+            return Err(duplicate);
+        }
         if parts.iter().any(Option::is_some) {
             self.result.loaded += 1;
         } else {
@@ -246,10 +266,26 @@ impl<'a> Reference<'a> {
                 _ => {}
             }
         }
-        for ((_, count), counted) in self.result.counters.iter_mut().zip(counted) {
-            *count += u64::from(counted);
-        }
         Ok(())
+    }
+
+    /// The key of a row that is loaded, and what is to be said if it is a duplicate; `None` where there is no key.
+    fn key(&self, parts: &[Option<Part>]) -> Outcome<Option<(Key, Fault)>> {
+        let (Some(load), [FeedOutput { kind: OutputKind::Rows { columns }, .. }], [Some(Part::Row(row))]) =
+            (&self.feed.load, self.feed.outputs.as_slice(), parts)
+        else {
+            return Ok(None);
+        };
+        let (mut values, mut names) = (Vec::new(), Vec::new());
+        for (name, place) in &load.key {
+            if row[*place] == Scalar::Null {
+                return Err(Fault::of_value(RejectCode::NullValue, name, ""));
+            }
+            values.push((&row[*place], self.feed.program.data_type(columns[*place])));
+            names.push(name.as_str());
+        }
+        let duplicate = Fault::of_value(RejectCode::DuplicateKey, &names.join(","), &keys::to_text(&values));
+        Ok((!values.is_empty()).then(|| (Key::new(&values), duplicate)))
     }
 
     /// The values of the declared columns; of those that nothing reads, NULL. The first fault is the one that counts,

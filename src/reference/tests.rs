@@ -9,7 +9,7 @@ use crate::csv::Dialect;
 use crate::expr::bind::Parameters;
 use crate::expr::sql::{SourceFile, SqlText};
 use crate::expr::{Comparison, Function, NodeId, Op, Program};
-use crate::plan::{Check, Limits, Origin, TablePlan};
+use crate::plan::{Check, Limits, Origin, RowLoad, TablePlan};
 
 const MONEY: DataType = DataType::Decimal { precision: 6, scale: 2 };
 
@@ -175,6 +175,46 @@ fn good_rows_reach_their_tables_and_bad_ones_are_placed() {
     assert_eq!(reject.raw, b"2025-01-03,,1,b,-1");
     assert_eq!((reject.byte_offset, reject.byte_length), (124, 18));
     assert_eq!(&first[124..142], reject.raw);
+}
+
+#[test]
+fn a_load_keeps_the_first_row_of_each_key() {
+    let mut plan = plan();
+    let feed = &mut plan.feeds[0];
+    feed.outputs.truncate(1);
+    feed.outputs[0].kind = OutputKind::Rows { columns: [1, 0, 2].map(NodeId).to_vec() };
+    feed.load = Some(RowLoad { key: vec![("amount".to_owned(), 2), ("kind".to_owned(), 0)] });
+    let header = "id,kind,amount,day,unread\n";
+    let first = format!("{header}1,a,0.10,,\n2,b,0.10,,\n3,a,1e-1,,\n4,,0.10,,\n5,,,,\n-6,a,0.10,,\n7,a,,,\n");
+    let long = "x".repeat(30);
+    let second = format!("{header}8,b,.1,,\n9,b,-0.05,2025-01-01,\n10,{long},2,,\n11,{long},2,,\n12,b,-0.05,,\n");
+    let result = run(&plan, &[first.as_bytes(), second.as_bytes()]).unwrap();
+    assert_eq!(
+        rejects(&result),
+        [
+            "m0 4 3 duplicate_key amount,kind=0.10,a",
+            "m0 5 4 null_value kind=",
+            "m0 7 6 check_failed id=-6",
+            "m1 2 1 duplicate_key amount,kind=0.10,b",
+            &format!("m1 5 4 duplicate_key amount,kind=2.00,{long}"),
+            "m1 6 5 duplicate_key amount,kind=-0.05,b",
+        ]
+    );
+    let FeedResult { read, loaded, duplicate, filtered, rejected, .. } = result;
+    assert_eq!([read, loaded, duplicate, filtered, rejected], [12, 4, 4, 2, 2]);
+    // The filtered ones and the duplicates count, the rejected ones do not.
+    assert_eq!(result.counters, [("no_day".to_owned(), 9)]);
+    let ids: Vec<Scalar> = result.tables[0].rows.iter().map(|row| row[1].clone()).collect();
+    assert_eq!(ids, [1, 2, 9, 10].map(Scalar::Int));
+}
+
+#[test]
+fn a_load_without_a_key_keeps_every_row() {
+    let mut plan = plan();
+    plan.feeds[0].outputs.truncate(1);
+    plan.feeds[0].load = Some(RowLoad { key: Vec::new() });
+    let result = run(&plan, &[b"id,kind,amount,day,unread\n1,,1,,\n1,,1,,\n"]).unwrap();
+    assert_eq!((result.loaded, result.duplicate, rejects(&result)), (2, 0, vec![]));
 }
 
 #[test]

@@ -301,12 +301,12 @@ impl<'a> BatchWriter<'a> {
             return;
         }
         let member = origin.member.as_deref().unwrap_or("");
-        let place = load.entries.iter().position(|entry| *entry.input == *origin.input && entry.member == member);
-        let place = place.unwrap_or_else(|| {
+        // Members come one after the other.
+        let is_it = |entry: &MemberEntry| *entry.input == *origin.input && entry.member == member;
+        if !load.entries.last().is_some_and(is_it) {
             load.entries.push(load.open.entry_of(origin, &outcome.layout.names));
-            load.entries.len() - 1
-        });
-        let entry = &mut load.entries[place];
+        }
+        let Some(entry) = load.entries.last_mut() else { return };
         entry.byte_offset = outcome.end;
         entry.fingerprint = outcome.fingerprint;
         entry.is_complete = outcome.is_last;
@@ -336,7 +336,14 @@ impl<'a> BatchWriter<'a> {
     /// Brings a load to its end, or leaves it so that it can go on, where it was interrupted.
     pub(super) fn finish(&mut self, is_interrupted: bool) -> Result<()> {
         if is_interrupted {
-            self.figures.interrupted_at = self.next.take();
+            let start = || Position {
+                input: self.run.inputs.first().map(|input| input.name().to_owned()).unwrap_or_default(),
+                member: None,
+                line: 1,
+                record: 1,
+                byte_offset: 0,
+            };
+            self.figures.interrupted_at = Some(self.next.take().unwrap_or_else(start));
         }
         let Some(load) = &self.load else { return Ok(()) };
         if is_interrupted && self.run.all_can_be_read_again() {

@@ -52,7 +52,7 @@ impl FeedRun<'_> {
         progress: &mut dyn FnMut(Progress),
         stages: &mut Stages,
     ) -> Result<(FeedFigures, States)> {
-        let inputs = self.inputs;
+        let (inputs, mode) = (self.inputs, sink.mode());
         let buffer_count = self.options.threads * BUFFERS_PER_WORKER + 2;
         let (blocks_in, blocks_out) = bounded(buffer_count);
         let (outcomes_in, outcomes_out) = bounded(buffer_count);
@@ -65,7 +65,7 @@ impl FeedRun<'_> {
         let on_disk = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&on_disk);
         let shutdown = self.options.shutdown.clone();
-        let dedupe = load.as_ref().filter(|load| load.key != KeyState::Unkeyed && sink.mode() != Mode::Upsert);
+        let dedupe = load.as_ref().filter(|load| load.key != KeyState::Unkeyed && mode != Mode::Upsert);
         let dedupe = dedupe.map(|_| dedupe_options(inputs, self.options));
         let left = self.options.memory_limit_bytes - dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
         let deduplicator = dedupe.map(|(options, _)| Deduplicator::new(&options));
@@ -116,7 +116,7 @@ impl FeedRun<'_> {
             // What went wrong first is what the writer was told, unless it only saw the reader go.
             written?;
             let read = read?;
-            if read.is_interrupted && self.feed.load.is_none() {
+            if read.is_interrupted && (self.feed.load.is_none() || mode == Mode::Replace) {
                 return Err(self.interrupted());
             }
             writer.finish(read.is_interrupted)?;
@@ -204,8 +204,8 @@ impl FeedRun<'_> {
     }
 
     fn interrupted(&self) -> Error {
-        let message = format!("interrupted while reading `{}`; none of its tables was published", self.feed.name);
-        Error::new(ErrorKind::Interrupted, message).help("run the same command again: groups need all records")
+        let message = format!("interrupted while reading `{}`; none of its tables was touched", self.feed.name);
+        Error::new(ErrorKind::Interrupted, message).help("run the same command again: these tables need all records")
     }
 
     fn check_error_rate(&self, figures: &FeedFigures) -> Result<()> {

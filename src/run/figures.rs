@@ -8,7 +8,7 @@ use crate::error::Position;
 /// The figures of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
-    /// One for each feed, in the order of the pipeline file.
+    /// One for each feed: those that are loaded, then the others, each in the order of the pipeline file.
     pub feeds: Vec<FeedFigures>,
     /// Names and rows of the tables, in the order in which they were made.
     pub tables: Vec<(String, u64)>,

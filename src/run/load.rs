@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::plan::FeedPlan;
 use crate::run::reader::{Recognised, recognise};
-use crate::sink::{DeadLetterWriter, KeyState, LoadLedger, MemberEntry, Mode, Sink, TableId, TableLayout};
+use crate::sink::{DeadLetterWriter, KeyState, LettersMark, LoadLedger, MemberEntry, Mode, Sink, TableId, TableLayout};
 use crate::source::{Input, OnRead, Origin};
 
 /// How far a member of an input is loaded.
@@ -40,8 +40,10 @@ pub(super) struct OpenLoad {
     pub(super) table: TableId,
     /// Its table's key.
     pub(super) key: KeyState,
-    /// Its state so far.
+    /// Its state so far, without the members.
     pub(super) ledger: LoadLedger,
+    /// What the ledger knows of members.
+    members: HashMap<Origin, MemberEntry>,
     /// What is known of its inputs.
     pub(super) known: KnownMembers,
     /// Whether the rows are committed in batches, each with its entry in the ledger.
@@ -69,69 +71,80 @@ pub(super) fn open(
         table: load.table,
         key: load.key,
         ledger: LoadLedger { definition: layout.definition.clone(), load: 1, ..LoadLedger::default() },
+        members: HashMap::new(),
         known: KnownMembers::default(),
         in_batches: can_be_repeated && !has_limit && mode != Mode::Replace,
         is_resumed: false,
         is_done: false,
     };
-    let Some(ledger) = load.ledger else { return Ok(open) };
+    let Some(mut ledger) = load.ledger else { return Ok(open) };
+    open.members = std::mem::take(&mut ledger.members).into_iter().map(|entry| (origin_of(&entry), entry)).collect();
     let is_same = ledger.definition == layout.definition;
-    let members = members(feed, inputs, &ledger)?;
-    let count = |wanted: Recognised| members.iter().filter(|(_, known)| *known == Some(wanted)).count();
-    let unfinished = || ledger.members.iter().filter(|entry| entry.load == ledger.load);
-    let is_covered = unfinished().all(|entry| {
-        let is_it = |(origin, known): &(Origin, Option<Recognised>)| {
-            *origin.input == *entry.input
-                && origin.member.as_deref().unwrap_or("") == entry.member
-                && !matches!(known, None | Some(Recognised::Changed))
-        };
-        members.iter().any(is_it)
-    });
+    let recognised = recognise_all(feed, inputs, &open.members)?;
+    let count = |wanted: Recognised| recognised.values().filter(|known| **known == Some(wanted)).count();
+    let is_there =
+        |origin: &Origin| matches!(recognised.get(origin), Some(Some(Recognised::Complete | Recognised::Partial)));
+    let is_covered = open.members.iter().all(|(origin, entry)| entry.load != ledger.load || is_there(origin));
+    let last = ledger.load;
     if !ledger.is_finished && is_same && is_covered {
         open.is_resumed = true;
     } else if mode == Mode::Create {
-        refuse_to_add(
-            layout,
-            &ledger,
-            is_same,
-            count(Recognised::Changed),
-            members.len() - count(Recognised::Complete),
-        )?;
+        let new = recognised.len() - count(Recognised::Complete);
+        refuse_to_add(layout, &ledger, &open.members, is_same, count(Recognised::Changed), new)?;
         open.is_done = true;
     } else {
-        if !ledger.is_finished && open.key == KeyState::Deferred {
+        if open.key == KeyState::Deferred {
             sink.build_key(open.table)?;
             open.key = KeyState::Indexed;
         }
-        open.is_done = can_be_repeated && count(Recognised::Complete) == members.len();
+        open.is_done = can_be_repeated && count(Recognised::Complete) == recognised.len();
+        if !ledger.is_finished {
+            ledger.is_finished = true;
+            sink.write_ledger(open.table, &ledger)?;
+        }
     }
-    let last = ledger.load;
     open.ledger = LoadLedger { definition: layout.definition.clone(), ..ledger };
     if !open.is_resumed && !open.is_done {
         open.ledger.load += 1;
         open.ledger.is_finished = false;
-        open.ledger.letters = Default::default();
+        open.ledger.letters = LettersMark::default();
     }
-    for (origin, known) in members {
-        let entry = open.ledger.member(&origin.input, origin.member.as_deref().unwrap_or(""));
-        let known = match (known, entry) {
+    for (origin, recognised) in recognised {
+        let known = match (recognised, open.members.get(&origin)) {
             (Some(Recognised::Complete), Some(entry)) if !open.is_resumed || entry.load != last => Known::Done,
             (Some(Recognised::Complete | Recognised::Partial), Some(entry)) => Known::Until(entry.byte_offset),
-            _ => Known::New,
+            _ => {
+                open.members.remove(&origin);
+                Known::New
+            }
         };
         open.known.0.insert(origin, known);
     }
     Ok(open)
 }
 
+fn origin_of(entry: &MemberEntry) -> Origin {
+    let member = (!entry.member.is_empty()).then(|| entry.member.as_str().into());
+    Origin { input: entry.input.as_str().into(), member }
+}
+
 /// In the mode that only makes tables: complains unless there is nothing to add.
-fn refuse_to_add(layout: &TableLayout, ledger: &LoadLedger, is_same: bool, changed: usize, new: usize) -> Result<()> {
+fn refuse_to_add(
+    layout: &TableLayout,
+    ledger: &LoadLedger,
+    members: &HashMap<Origin, MemberEntry>,
+    is_same: bool,
+    changed: usize,
+    new: usize,
+) -> Result<()> {
     let table = &layout.name;
     let (message, help) = if !is_same {
         let message = format!("the table `{table}` was loaded by another version of this pipeline");
         (message, "--mode append adds to it what is new, replace makes it anew, upsert updates it")
     } else if !ledger.is_finished {
-        let inputs: Vec<&str> = ledger.members.iter().map(|entry| entry.input.as_str()).collect();
+        let mut inputs: Vec<&str> = members.values().map(|entry| entry.input.as_str()).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
         let message = format!("the load of {} into `{table}` is not finished", inputs.join(", "));
         (
             message,
@@ -150,21 +163,24 @@ fn refuse_to_add(layout: &TableLayout, ledger: &LoadLedger, is_same: bool, chang
 }
 
 /// The members of the inputs, with what has become of those that the ledger knows.
-fn members(feed: &FeedPlan, inputs: &[Input], ledger: &LoadLedger) -> Result<Vec<(Origin, Option<Recognised>)>> {
+fn recognise_all(
+    feed: &FeedPlan,
+    inputs: &[Input],
+    known: &HashMap<Origin, MemberEntry>,
+) -> Result<HashMap<Origin, Option<Recognised>>> {
     let on_read: OnRead = Arc::new(|_| Ok(()));
-    let mut members = Vec::new();
+    let mut members = HashMap::new();
     for input in inputs {
         if input.size().is_none() {
             // It can be read only once, and that is what the load does.
-            members.push((Origin { input: input.name().into(), member: None }, None));
+            members.insert(Origin { input: input.name().into(), member: None }, None);
             continue;
         }
         for member in input.open(&on_read)? {
             let member = member?;
             let origin = member.origin().clone();
-            let entry = ledger.member(&origin.input, origin.member.as_deref().unwrap_or(""));
-            let recognised = entry.map(|entry| recognise(feed, member, entry)).transpose()?;
-            members.push((origin, recognised));
+            let recognised = known.get(&origin).map(|entry| recognise(feed, member, entry)).transpose()?;
+            members.insert(origin, recognised);
         }
     }
     Ok(members)
@@ -173,36 +189,18 @@ fn members(feed: &FeedPlan, inputs: &[Input], ledger: &LoadLedger) -> Result<Vec
 impl OpenLoad {
     /// What the ledger says of a member before the next record of it is loaded.
     pub(super) fn entry_of(&self, origin: &Origin, header: &[String]) -> MemberEntry {
-        let member = origin.member.as_deref().unwrap_or("");
-        let entry = match self.known.of(origin) {
-            Known::Until(_) => self.ledger.member(&origin.input, member).cloned(),
-            Known::New | Known::Done => None,
-        };
-        let fresh = || {
-            let load = self.ledger.members.iter().find(|entry| entry.input == *origin.input && entry.member == member);
-            match load {
-                Some(entry) if entry.load == self.ledger.load => entry.clone(),
-                _ => {
-                    MemberEntry { input: origin.input.to_string(), member: member.to_owned(), ..MemberEntry::default() }
-                }
-            }
-        };
-        MemberEntry { header: header.to_vec(), load: self.ledger.load, ..entry.unwrap_or_else(fresh) }
+        let known = self.members.get(origin).cloned().unwrap_or_else(|| MemberEntry {
+            input: origin.input.to_string(),
+            member: origin.member.as_deref().unwrap_or("").to_owned(),
+            ..MemberEntry::default()
+        });
+        MemberEntry { header: header.to_vec(), load: self.ledger.load, ..known }
     }
 
     /// Takes in how far members have come, and returns what the ledger of the table has to learn.
-    pub(super) fn remember(&mut self, entries: Vec<MemberEntry>) -> LoadLedger {
-        for entry in &entries {
-            let known =
-                self.ledger.members.iter_mut().find(|known| known.input == entry.input && known.member == entry.member);
-            match known {
-                Some(known) => known.clone_from(entry),
-                None => self.ledger.members.push(entry.clone()),
-            }
-        }
-        let LoadLedger { definition, load, is_finished, letters, .. } = &self.ledger;
-        let (definition, load, is_finished, letters) = (definition.clone(), *load, *is_finished, *letters);
-        LoadLedger { definition, load, is_finished, letters, members: entries }
+    pub(super) fn remember(&mut self, members: Vec<MemberEntry>) -> LoadLedger {
+        self.members.extend(members.iter().map(|entry| (origin_of(entry), entry.clone())));
+        LoadLedger { members, ..self.ledger.clone() }
     }
 
     /// Lets the dead letters go on where those of the interrupted load ended.

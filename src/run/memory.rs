@@ -32,36 +32,51 @@ pub(super) fn block_bytes(wanted: usize, buffers: usize, limit: u64) -> usize {
     wanted.min(fitting.max(LEAST_BLOCK_BYTES) as usize)
 }
 
-/// The share of the limit that the Bloom filter of a load may take, in percent.
-const FILTER_PERCENT: u64 = 53;
+/// The share of what is not reserved that the Bloom filter of a load may take, in percent: all of its usual size when the
+/// limit is the usual one.
+const FILTER_PERCENT: u64 = 61;
 
-/// A record has at least about so many bytes, where a key is worth looking for.
+/// The share of what is not reserved that the keys in memory may take, in percent.
+const STORE_PERCENT: u64 = 10;
+
+/// A record with a key usually has at least so many bytes.
 const BYTES_PER_RECORD: u64 = 32;
 
 /// How much larger than a packed input its text may be, usually.
 const UNPACKED_FACTOR: u64 = 12;
 
-/// Keys of a load that are held in memory; more go to disk. Sorting them takes as much again.
-const STORE_ENTRIES: usize = 1 << 18;
+/// The most keys of a load that are held in memory; the others go to disk.
+const STORE_ENTRIES: u64 = 1 << 18;
 
-/// What an entry of the store takes, with what sorting and merging take: 24 bytes in a table that is half empty, and 24 in
-/// the run that is written.
+/// What an entry of the store takes, with what spilling takes: 25 bytes a slot of a table that may be half empty, and 24 in
+/// the run that is written; and the directory of the runs on disk.
 const STORE_ENTRY_BYTES: u64 = 80;
 
 /// How a load finds duplicates within its share of the memory, and how many bytes that share has. A filter that is too
 /// small for the keys is no less exact; it only sends more of them to the exact check.
 pub(super) fn dedupe_options(inputs: &[Input], options: &Options) -> (DedupeOptions, u64) {
-    let size: Option<u64> = inputs.iter().map(Input::size).sum();
-    let keys = size.map_or(BloomFilter::CAPACITY, |size| (size * UNPACKED_FACTOR / BYTES_PER_RECORD).max(1));
+    let text: Option<u64> = inputs.iter().map(text_bytes).sum();
+    let keys = text.map_or(BloomFilter::CAPACITY, |bytes| (bytes / BYTES_PER_RECORD).max(1));
     let wanted = keys.min(BloomFilter::CAPACITY) * BloomFilter::BYTES / BloomFilter::CAPACITY;
-    let filter_bytes = wanted.min(options.memory_limit_bytes * FILTER_PERCENT / 100).max(LEAST_FILTER_BYTES);
-    let store = STORE_ENTRIES as u64 * STORE_ENTRY_BYTES;
+    let free = options.memory_limit_bytes.saturating_sub(RESERVED_BYTES);
+    let filter_bytes = wanted.min(free * FILTER_PERCENT / 100).max(LEAST_FILTER_BYTES);
+    let entries = (free * STORE_PERCENT / 100 / STORE_ENTRY_BYTES).clamp(LEAST_STORE_ENTRIES, STORE_ENTRIES);
     let temp_dir = options.temp_dir.clone();
-    (DedupeOptions { filter_bytes, store_entries: STORE_ENTRIES, temp_dir }, filter_bytes + store)
+    let bytes = filter_bytes + entries * STORE_ENTRY_BYTES;
+    (DedupeOptions { filter_bytes, store_entries: entries as usize, temp_dir }, bytes)
+}
+
+/// About how much text an input has, by its size and name.
+fn text_bytes(input: &Input) -> Option<u64> {
+    let is_packed = [".gz", ".zst", ".zip"].iter().any(|suffix| input.name().ends_with(suffix));
+    Some(input.size()?.saturating_mul(if is_packed { UNPACKED_FACTOR } else { 1 }))
 }
 
 /// The filter for the smallest inputs.
 const LEAST_FILTER_BYTES: u64 = 64 << 10;
+
+/// Fewer would make too many files.
+const LEAST_STORE_ENTRIES: u64 = 1 << 12;
 
 /// The greatest resident memory of the process so far (VmHWM of proc(5)), where the system tells.
 pub fn peak_rss_bytes() -> Option<u64> {

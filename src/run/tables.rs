@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::expr::{Evaluator, NodeId};
 use crate::plan::{FeedPlan, GroupColumn, Origin, OutputKind, Plan, TablePlan, staging_table};
-use crate::sink::{Sink, TableId, TableLayout};
+use crate::sink::{KeyState, Sink, TableId, TableLayout};
 
 /// Where the rows of a feed's output go: its table, or the staging table from which SQLite makes it.
 pub(super) struct Target {
@@ -130,14 +130,24 @@ pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<(String, u6
 /// Writes finished rows, as the reference engine has them, to the table of an output and lets SQLite do its part.
 pub fn publish_rows(plan: &Plan, table: usize, rows: &[Vec<Scalar>], sink: &mut dyn Sink) -> Result<u64> {
     let Origin::Feed { staging, finish, .. } = &plan.tables[table].origin else { return Ok(0) };
+    let is_load = |feed: &FeedPlan| feed.load.is_some() && feed.outputs.iter().any(|output| output.table == table);
+    let mut key = KeyState::Unkeyed;
     let id = match finish {
         Some(_) => sink.stage(&staging_table(table), staging)?,
+        None if plan.feeds.iter().any(is_load) => {
+            let load = sink.open_load(&layout(&plan.tables[table]))?;
+            key = load.key;
+            load.table
+        }
         None => sink.create_table(&layout(&plan.tables[table]))?,
     };
     for batch in rows.chunks(ROWS_PER_BATCH) {
         let columns = columns_of(staging, batch);
         let views: Vec<ColumnView<'_>> = columns.iter().map(ColumnView::Rows).collect();
         sink.rows(id, &views, &Selection::All(batch.len()))?;
+    }
+    if key == KeyState::Deferred {
+        sink.build_key(id)?;
     }
     match finish {
         Some(sql) => sink.select_into(&layout(&plan.tables[table]), sql),

@@ -94,10 +94,3 @@ pub struct MemberEntry {
     /// Those in the dead letters.
     pub rejected: u64,
 }
-
-impl LoadLedger {
-    /// What is known of a member.
-    pub fn member(&self, input: &str, member: &str) -> Option<&MemberEntry> {
-        self.members.iter().find(|entry| entry.input == input && entry.member == member)
-    }
-}
