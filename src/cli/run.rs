@@ -62,10 +62,13 @@ fn interrupted(position: &Position) -> String {
     let typed: Vec<String> = std::env::args().collect();
     let command = shlex::try_join(typed.iter().map(String::as_str)).unwrap_or_else(|_| typed.join(" "));
     let (name, record) = (&position.input, position.record);
-    let stopped = format!("interrupted: everything in front of {name}, record {record}, is in the database");
     match position.input.as_str() {
-        "-" => format!("{stopped}; stdin cannot be read again, so that the rest is lost to this run"),
-        _ => format!("{stopped}; to go on:\n  {command}"),
+        "-" => {
+            format!("interrupted: what stands in front of record {record} of stdin is in the database, the rest is not")
+        }
+        _ => format!(
+            "interrupted: what stands in front of record {record} of {name} is in the database; to go on:\n  {command}"
+        ),
     }
 }
 

@@ -141,6 +141,15 @@ impl Blocks {
         if let Some(left_out) = self.left_out {
             return self.take_too_long(left_out, spare);
         }
+        self.take_whole(spare)
+    }
+
+    /// The whole records that are there, if the buffer is to be filled no further.
+    pub fn take_rest(&mut self) -> Option<Block> {
+        if self.filled == 0 || self.left_out.is_some() { None } else { self.take_whole(Vec::new) }
+    }
+
+    fn take_whole(&mut self, spare: impl FnOnce() -> Vec<u8>) -> Option<Block> {
         let (len, tail) = split(&self.buffer[..self.filled], self.ended, &self.dialect);
         let block = (len > 0).then(|| self.cut(len, len, spare)).map(|(bytes, offset)| Block {
             offset,

@@ -168,6 +168,9 @@ impl StreamingReader<'_> {
         let mut end = header.bytes as u64;
         loop {
             if self.shutdown.is_requested() {
+                if let Some(block) = blocks.take_rest() {
+                    send(block, false);
+                }
                 figures.is_interrupted = true;
                 return Ok(false);
             }

@@ -3,8 +3,11 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// Whether somebody has asked the run to come to an early end. Clones speak of the same wish.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +16,9 @@ pub struct Shutdown(Arc<AtomicBool>);
 /// What a process exits with that Ctrl-C has stopped, by the shells' convention: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 
+/// Signals that come so soon after the first are echoes of it: some supervisors signal both a process and its group.
+const ECHO: Duration = Duration::from_millis(250);
+
 impl Shutdown {
     /// One that Ctrl-C and SIGTERM ask for; the second signal ends the process at once.
     ///
@@ -20,11 +26,19 @@ impl Shutdown {
     /// When the system does not let signals be caught.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Shutdown::default();
-        for signal in [SIGINT, SIGTERM] {
-            // Registered first, so that it runs first and finds the wish only if an earlier signal has left it.
-            signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&shutdown.0))?;
-            signal_hook::flag::register(signal, Arc::clone(&shutdown.0))?;
-        }
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let asked = shutdown.clone();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let mut first: Option<Instant> = None;
+            for _ in signals.forever() {
+                match first {
+                    None => asked.request(),
+                    Some(first) if first.elapsed() > ECHO => signal_hook::low_level::exit(INTERRUPTED),
+                    Some(_) => {}
+                }
+                first.get_or_insert_with(Instant::now);
+            }
+        })?;
         Ok(shutdown)
     }
 

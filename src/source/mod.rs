@@ -28,7 +28,8 @@ pub type Stream = Box<dyn Read + Send>;
 
 /// Is told of every read from an input how many bytes, as they lie on disk, it got: of each block, not of each byte.
 /// Over all members these come to at most `Input::size`; the directory of a zip archive is not counted. While a pipe
-/// has nothing to read, it is told of 0 bytes ten times a second. An error ends the reading with that error.
+/// has nothing to read, it is told of 0 bytes ten times a second. An error ends the reading with that error; the kind
+/// `ConnectionAborted` says that it is no failure, so that what was read before it counts.
 pub type OnRead = Arc<dyn Fn(u64) -> io::Result<()> + Send + Sync>;
 
 /// Something to read: a file, a pipe or stdin.
@@ -140,6 +141,7 @@ impl Member {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) if cause.kind() == io::ErrorKind::ConnectionAborted && filled > 0 => break,
                 Err(cause) => return Err(self.error(&cause)),
             }
         }
