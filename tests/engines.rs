@@ -55,6 +55,13 @@ const WINDOWS: &str = r#"
     count(*) - lag(count(*)) OVER (ORDER BY {key}); row_number() OVER (PARTITION BY count(*) ORDER BY {key});
     CAST(count(*) AS DOUBLE) / 7; round(avg(d), 1) || '!'"#;
 
+/// Keys with few values, so that there are many duplicates; with NULLs, faults, and values that are one in SQLite only.
+const LOAD_KEYS: &str = r#"
+    t; b; i % 3; i / 20; i; d; f; dd; label; weight; lower(t); date_trunc('month', ts); date_trunc('quarter', dd);
+    ts; b AND d > 5; f * 0.0; round(f / 1000000, 0); CAST(i % 3 AS DECIMAL(9,3)); i * i % 3; CAST(t AS DATE);
+    CAST('9007199254740' || CAST(990 + i % 10 AS TEXT) AS DECIMAL(18,0)); coalesce(t, 'none'); 'x'; TRUE;
+    substr(t, 1, 1) || coalesce(label, ','); CAST(d AS INTEGER) % 2; extract(month FROM dd)"#;
+
 const LOOKUP: &str = "t,label,weight,since\na,first,1,2025-05-01\nb,,2,\nabc,\"th,ird\",,2025-07-07\n\u{e9}x,x,4,\n";
 
 /// A pipeline with a table of each kind; the property varies what is in them.
@@ -152,6 +159,94 @@ ORDER BY f.n, f.k, d.b, d.t"""
     }
 }
 
+/// A pipeline whose feed is loaded into one table with a key.
+#[derive(Debug, Clone)]
+struct Load {
+    keys: Vec<&'static str>,
+    /// Whether the feed declares the key, of its own columns then.
+    is_declared: bool,
+    expressions: Vec<&'static str>,
+    filter: &'static str,
+    nullify: Vec<&'static str>,
+    /// Whether there is another feed, which makes groups.
+    has_groups: bool,
+}
+
+fn loads() -> impl Strategy<Value = Load> {
+    (
+        subsequence(items(LOAD_KEYS), 1..4).prop_shuffle(),
+        prop::bool::weighted(0.2),
+        subsequence(
+            items(EXPRESSIONS).into_iter().filter(|item| !items(LOAD_KEYS).contains(item)).collect::<Vec<_>>(),
+            0..3,
+        ),
+        prop_oneof![Just("TRUE"), select(items(FILTERS))],
+        subsequence(vec!["d", "f", "dd", "ts"], 0..3),
+        prop::bool::weighted(0.3),
+    )
+        .prop_map(|(keys, is_declared, expressions, filter, nullify, has_groups)| Load {
+            keys,
+            is_declared,
+            expressions,
+            filter,
+            nullify,
+            has_groups,
+        })
+}
+
+impl Load {
+    fn to_toml(&self, files: &[String]) -> String {
+        // The rows of a load have no expression twice. This one tells which of the rows with a key was the first.
+        let mut columns = vec!["concat(CAST(i AS TEXT), '/', t, '/', CAST(ts AS TEXT)) AS who".to_owned()];
+        columns.extend(self.expressions.iter().enumerate().map(|(place, item)| format!("{item} AS e{place}")));
+        let mut key: Vec<String> = Vec::new();
+        let mut declared = "";
+        if self.is_declared {
+            declared = ", PRIMARY KEY (t, b)";
+            columns.extend(["t".to_owned(), "b".to_owned()]);
+        } else {
+            for (place, item) in self.keys.iter().enumerate() {
+                columns.insert(place, format!("{item} AS k{place}"));
+                // Not in the order of the columns.
+                key.insert(0, format!("k{place}"));
+            }
+        }
+        let columns = columns.join(", ");
+        let groups = format!(
+            r#"
+[feed.other]
+files = {files:?}
+columns = """{DECLARATION}"""
+[table.of_groups]
+sql = "SELECT b, count(*) AS n FROM other GROUP BY b"
+"#
+        );
+        format!(
+            r#"{groups}
+[feed.feed]
+files = {files:?}
+columns = """{DECLARATION}{declared}"""
+nullify = {nullify:?}
+null = ["", "NA"]
+[feed.feed.count]
+dateless = "dd IS NULL"
+big = "i * i > 5"
+[lookup.look]
+file = "look.csv"
+columns = "t TEXT PRIMARY KEY, label TEXT, weight INTEGER, since DATE"
+[table.loaded]
+primary_key = {key:?}
+sql = """SELECT {columns} FROM feed LEFT JOIN look USING (t) WHERE {filter}"""
+[table.chained]
+sql = "SELECT substr(who, 1, 1) AS sign, count(*) AS n, max(who) AS last FROM loaded GROUP BY 1"
+"#,
+            groups = if self.has_groups { groups.as_str() } else { "" },
+            nullify = self.nullify,
+            filter = self.filter,
+        )
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Packing {
     Plain,
@@ -196,6 +291,32 @@ proptest! {
         let verdict = verify(&plan, &options, folder.path("").as_path(), &mut |_| ()).unwrap();
         prop_assert!(verdict.differences.is_empty(), "{}", verdict.differences.join("\n"));
         prop_assert!(verdict.figures.feeds.iter().all(|feed| feed.is_conserved()));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engines_agree_on_duplicates(
+        load in loads(),
+        feeds in prop::collection::vec(feeds(50), 1..4),
+        packing in select(vec![Packing::Plain, Packing::Gzip, Packing::Zip]),
+        block_bytes in select(vec![1, 13, 64, 300, 4096, 1 << 18]),
+        threads in 1usize..5,
+        batch_rows in select(vec![20, 50, 1_000_000]),
+    ) {
+        let folder = Folder::new();
+        folder.write("look.csv", LOOKUP);
+        let plan = folder.plan(&load.to_toml(&write(&folder, &feeds, packing)));
+        prop_assert!(plan.feeds.iter().any(|feed| feed.load.is_some()));
+        let options = Options { threads, block_bytes, batch_rows, ..Options::default() };
+        let verdict = verify(&plan, &options, folder.path("").as_path(), &mut |_| ()).unwrap();
+        prop_assert!(verdict.differences.is_empty(), "{}", verdict.differences.join("\n"));
+        prop_assert!(verdict.figures.feeds.iter().all(|feed| feed.is_conserved()));
+        let loaded = &verdict.figures.feeds[0];
+        prop_assert_eq!(verdict.figures.rejected() + loaded.duplicate, verdict.rejects);
+        prop_assert!(verdict.tables.contains(&("loaded".to_owned(), loaded.loaded)));
     }
 }
 

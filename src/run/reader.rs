@@ -160,21 +160,29 @@ impl StreamingReader<'_> {
             } else {
                 Fingerprint::default()
             };
-            let is_known = matches!(known, Known::Until(end) if block.end <= end);
+            // That the member ends is news to a ledger that was written just in front of its end.
+            let is_known = !is_last && matches!(known, Known::Until(end) if block.end <= end);
             let work = Work { seq: *seq, layout: Arc::clone(&layout), block, fingerprint, is_last, is_known };
             *seq += 1;
             out.send(work).is_ok()
+        };
+        let mut hand_on = |mut block: Block, is_last: bool| match known {
+            Known::Until(known) if block.offset < known && known < block.end => {
+                let front = block.take_front(known);
+                send(front, false) && send(block, is_last)
+            }
+            _ => send(block, is_last),
         };
         let mut end = header.bytes as u64;
         loop {
             if self.shutdown.is_requested() {
                 if let Some(block) = blocks.take_rest() {
-                    send(block, false);
+                    hand_on(block, false);
                 }
                 figures.is_interrupted = true;
                 return Ok(false);
             }
-            while let Some(mut block) = blocks.take(|| {
+            while let Some(block) = blocks.take(|| {
                 figures.busy += started.elapsed();
                 let buffer = buffers.recv().unwrap_or_default();
                 started = Instant::now();
@@ -182,21 +190,14 @@ impl StreamingReader<'_> {
             }) {
                 figures.busy += started.elapsed();
                 end = block.end;
-                if let Known::Until(known) = known
-                    && block.offset < known
-                    && known < block.end
-                    && !send(block.take_front(known), false)
-                {
-                    return Ok(false);
-                }
-                if !send(block, false) {
+                if !hand_on(block, false) {
                     return Ok(false);
                 }
                 started = Instant::now();
             }
             if blocks.is_done() {
                 figures.busy += started.elapsed();
-                return Ok(send(Block::at(end, Vec::new()), true));
+                return Ok(hand_on(Block::at(end, Vec::new()), true));
             }
             let read = member.fill(blocks.space())?;
             blocks.advance(read);

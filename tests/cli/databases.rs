@@ -4,20 +4,34 @@ use std::fs;
 
 use rusqlite::Connection;
 
-use crate::workdir::{THREE, Workdir};
+use crate::workdir::{SALES, THREE, Workdir};
 
 #[test]
-fn the_same_run_again_replaces_its_tables() {
+fn the_same_run_again_adds_nothing_and_other_inputs_need_a_mode() {
     let dir = Workdir::with_sales(THREE);
     dir.run_sales("").succeeds();
     let first = dir.query("out.db", "SELECT * FROM sold");
     assert_eq!(first, ["1|2026-01-01|tea|1.5", "2|2026-01-02|milk|0.8", "3|NULL|cake|3"]);
-    dir.run_sales("").succeeds();
+    let again = dir.run_sales("").succeeds();
+    assert!(again.stdout.contains("nothing to add: sales.csv is loaded already"), "{again:#?}");
     assert_eq!(dir.query("out.db", "SELECT * FROM sold"), first);
 
-    dir.write("sales.csv", "id,day,item,price\n9,,pie,4.00\n");
-    dir.run_sales("").succeeds();
-    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), ["9|NULL|pie|4"]);
+    let more = [&first[..], &["9|NULL|pie|4".to_owned()]].concat();
+    dir.write("more.csv", "id,day,item,price\n9,,pie,4.00\n");
+    dir.run_sales("more.csv").fails(1, &["`sold` is there already", "--mode append", "replace", "upsert"]);
+    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), first);
+    dir.run_sales("--mode append more.csv").succeeds();
+    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), more);
+
+    dir.write("sales.csv", "id,day,item,price\n7,,jam,2.00\n");
+    dir.run_sales("").fails(1, &["1 of the inputs", "`sold`", "changed", "--mode append", "replace", "upsert"]);
+    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), more);
+    dir.run_sales("--mode replace").succeeds();
+    assert_eq!(dir.query("out.db", "SELECT * FROM sold"), ["7|NULL|jam|2"]);
+
+    dir.write("sales.toml", SALES.replace("FROM sales", "FROM sales WHERE id > 0"));
+    dir.run_sales("").fails(1, &["`sold`", "another version of this pipeline", "--mode append"]);
+    assert_eq!(dir.sold(), "7");
 }
 
 #[test]
@@ -27,7 +41,7 @@ fn a_table_of_somebody_else_is_replaced_only_on_request() {
     theirs.execute_batch("CREATE TABLE sold (mine TEXT); INSERT INTO sold VALUES ('precious')").unwrap();
     drop(theirs);
     let before = fs::read(dir.path("out.db")).unwrap();
-    dir.run_sales("").fails(1, &["sold", "--mode replace"]);
+    dir.run_sales("").fails(1, &["there is a table `sold` in out.db already", "--mode", "replace drops it"]);
     assert_eq!(dir.query("out.db", "SELECT * FROM sold"), ["precious"]);
     assert_eq!(dir.query("out.db", "SELECT name FROM sqlite_schema"), ["sold"]);
     assert!(fs::read(dir.path("out.db")).unwrap() == before, "the database was written to");
@@ -107,9 +121,12 @@ fn a_failed_run_leaves_no_database_or_the_old_one() {
         dir.run_sales("").succeeds();
         let before = fs::read(dir.path("out.db")).unwrap();
         dir.write("sales.csv", sales);
-        dir.run_sales(arguments).exits(code);
-        assert_eq!(dir.names(), ["out.db", "sales.csv", "sales.toml"], "{arguments}");
-        assert!(fs::read(dir.path("out.db")).unwrap() == before, "the database has changed: {arguments}");
+        for mode in ["replace", "append", "create"] {
+            let code = if mode == "create" { 1 } else { code };
+            dir.run_sales(&format!("--mode {mode} {arguments}")).exits(code);
+            assert_eq!(dir.names(), ["out.db", "sales.csv", "sales.toml"], "{mode} {arguments}");
+            assert!(fs::read(dir.path("out.db")).unwrap() == before, "the database has changed: {mode} {arguments}");
+        }
     }
 }
 

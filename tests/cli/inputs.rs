@@ -66,10 +66,12 @@ fn bad_records_are_dead_letters_and_their_neighbours_are_loaded() {
             assert!(matches!(sales.get(end), None | Some(b'\r' | b'\n')), "{what}: {letter:?}");
             assert!(!letter.reason.is_empty(), "{what}");
         }
-        dir.run_sales("--allow-rejects").succeeds();
+        let again = dir.run_sales("--allow-rejects").succeeds();
+        assert!(again.stdout.contains("nothing to add"), "{what}: {again:#?}");
         assert_eq!(dir.dead_letters(), found, "{what}");
-        dir.run_sales("--threads 1 --allow-rejects").succeeds();
-        assert_eq!(dir.dead_letters(), found, "{what}");
+        let anew = dir.run_sales("--mode replace --threads 1 --allow-rejects").succeeds();
+        assert!(!anew.stdout.contains("nothing to add"), "{what}: {anew:#?}");
+        assert_eq!((dir.sold().as_str(), dir.dead_letters()), (sold, found), "{what}");
         let verdict = dir.feedmill("verify sales.toml").succeeds();
         assert!(verdict.stdout.ends_with("no difference\n"), "{what}: {verdict:#?}");
     }
@@ -85,7 +87,7 @@ fn a_dead_letter_has_the_value_and_the_number_of_its_record() {
     assert_eq!(letter.value, b"soon");
     assert_eq!(letter.raw, b"2,soon,\"\"\"t\"\"\",1.5");
     dir.write("sales.csv", THREE);
-    dir.run_sales("").succeeds();
+    dir.run_sales("--mode replace").succeeds();
     assert!(!dir.has("errors.csv"), "the dead letters of the run before are left");
 }
 
@@ -184,12 +186,17 @@ fn several_files_globs_and_stdin_are_read_in_order() {
     let dir = Workdir::with_sales(sale(1)).put("b/2.csv", sale(2)).put("b/3.csv", sale(3));
     for (files, sold) in [("b/3.csv b/2.csv", "3 2"), ("b/*.csv sales.csv", "2 3 1"), ("-", "9"), ("b/3.csv -", "3 9")]
     {
-        dir.feedmill_on(&format!("run sales.toml --db out.db {files}"), sale(9)).succeeds();
+        dir.feedmill_on(&format!("run sales.toml --db out.db --mode replace {files}"), sale(9)).succeeds();
         assert_eq!(dir.sold(), sold, "{files}");
     }
-    dir.feedmill_on("run sales.toml --db out.db -", "").fails(1, &["the input is empty"]);
+    for mode in ["replace", "append"] {
+        let run = format!("run sales.toml --db out.db --mode {mode} -");
+        dir.feedmill_on(&run, "").fails(1, &["the input is empty"]);
+        assert_eq!(dir.sold(), "3 9", "{mode}");
+    }
     let letters = "id,day,item,price\nx,,tea,1.50\n";
-    dir.feedmill_on("run sales.toml --db out.db b/2.csv -", letters).exits(3);
+    dir.feedmill_on("run sales.toml --db out.db --mode append b/2.csv -", letters).exits(3);
+    assert_eq!(dir.sold(), "3 9 2");
     let [letter] = dir.dead_letters().try_into().unwrap();
     assert_eq!((letter.input.as_str(), letter.line, letter.record), ("-", 2, 1));
 }

@@ -88,7 +88,8 @@ fn the_json_summary_has_the_documented_fields() {
     let feed = &printed["feeds"]["transactions"];
     assert_eq!(
         fields(feed),
-        "bytes_read counters duplicate filtered inputs loaded nullified read rejected rejected_by_code"
+        "bytes_read counters duplicate filtered inputs interrupted_at loaded nullified read rejected rejected_by_code \
+         resumed"
     );
     assert_eq!(fields(&printed["stages"]), "compute merge publish read write");
     assert_eq!(fields(&printed["feeds"]), "transactions");
@@ -101,6 +102,7 @@ fn the_json_summary_has_the_documented_fields() {
     assert!(printed["threads"].as_u64().unwrap() > 0 && printed["elapsed_seconds"].as_f64().unwrap() > 0.0);
     assert_eq!(feed["inputs"], serde_json::json!(["data/client_1/transactions_day_2.zip"]));
     assert_eq!((&feed["read"], &feed["loaded"]), (&2500.into(), &2500.into()));
+    assert_eq!((&feed["duplicate"], &feed["resumed"], &feed["interrupted_at"]), (&0.into(), &0.into(), &Value::Null));
     assert_eq!(feed["rejected_by_code"], serde_json::json!({}));
     assert_eq!(fields(&feed["counters"]), "early_maturity missing_maturity unknown_zip");
     assert_eq!(feed["nullified"], serde_json::json!({ "maturity_date": 0 }));

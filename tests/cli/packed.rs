@@ -46,13 +46,13 @@ fn packed_sales_are_the_same_sales() {
     let packed = [("s.csv.gz", gz(&sales)), ("s.csv.zst", zst(&sales)), ("s.zip", zip(&[("s.csv", &sales)]))];
     for (name, bytes) in packed {
         dir.write(name, &bytes);
-        dir.run_sales(name).succeeds();
+        dir.run_sales(&format!("--mode replace {name}")).succeeds();
         assert_eq!(dir.query("out.db", "SELECT * FROM sold"), plain, "{name}");
         dir.write("nameless", &bytes);
-        dir.run_sales("nameless").succeeds();
+        dir.run_sales("--mode replace nameless").succeeds();
         assert_eq!(dir.query("out.db", "SELECT * FROM sold"), plain, "{name} by its content");
     }
-    dir.feedmill_on("run sales.toml --db out.db -", gz(&sales)).succeeds();
+    dir.feedmill_on("run sales.toml --db out.db --mode replace -", gz(&sales)).succeeds();
     assert_eq!(dir.query("out.db", "SELECT * FROM sold"), plain);
 }
 
