@@ -1,15 +1,15 @@
-//! feedmill turns very large CSV and zipped-CSV feeds into a clean, aggregated SQLite database: exact numbers, under a
+//! feedmill turns very large CSV and zipped-CSV feeds into a clean, de-duplicated, aggregated SQLite database: exact numbers, under a
 //! memory limit, as fast as the disk and the cores allow. This page is the map; the README says how to use the command.
 //!
 //! # How data flows
 //!
 //! ```text
 //! source -> csv::split -> [blocks] -> csv::parse, csv::decode -> expr -> aggregate, or rows
-//!        -> [outcomes, put back into input order] -> one writer -> sink: SQLite, dead letters
+//!        -> [outcomes] -> input order, dedupe -> [in order] -> one writer -> sink: SQLite, dead letters, ledger
 //! ```
 //!
-//! One thread reads and splits ([`run`]'s StreamingReader), a pool of workers does everything between the channels, and the
-//! thread that called [`run::run`] writes. The folders stand in data order:
+//! One thread reads and splits ([`run`]'s StreamingReader), a pool of workers does everything up to the outcomes, one thread
+//! puts them into order and finds duplicates, and the thread that called [`run::run`] writes. The folders stand in data order:
 //!
 //! | layer | module | what it is | what it knows nothing of |
 //! |---|---|---|---|
@@ -38,10 +38,12 @@
 //!    ends with an error and publishes nothing.
 //! 2. **Nothing lost.** `read = loaded + duplicate + filtered + rejected` for every feed, checked at the end of every run.
 //!    Every rejected record is in the dead-letter file, and rejecting it changes nothing about its neighbours.
-//! 3. **Exact.** Sums of integers, decimals and doubles are exact until they are rounded once, at the end.
+//! 3. **Exact.** Sums of integers, decimals and doubles are exact until they are rounded once, at the end. A record is a
+//!    duplicate only if an exact check says so.
 //! 4. **Deterministic.** The same input gives the same tables and the same dead letters for any number of threads and any
 //!    size of blocks.
-//! 5. **Atomic.** Everything that a run writes is published in one transaction.
+//! 5. **Atomic.** Tables that are made anew are published in one transaction. Rows that are loaded are committed in batches,
+//!    each with its entry in the ledger, so that the same command goes on where it was killed.
 //!
 //! # Where to add what
 //!

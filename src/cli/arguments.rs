@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::sink::Mode;
 
-/// Very large CSV and zipped-CSV feeds to a clean, aggregated SQLite database: exact numbers, bounded memory.
+/// Very large CSV and zipped-CSV feeds to a clean, de-duplicated, aggregated SQLite database: exact numbers, bounded memory.
 #[derive(Debug, Parser)]
 #[command(
     name = "feedmill",
