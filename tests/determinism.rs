@@ -37,15 +37,32 @@ FROM sales GROUP BY transaction_date ORDER BY r
 """
 "#;
 
+/// The same feed, loaded into one table with a key that many of its records share.
+fn load_pipeline() -> String {
+    let (feed, _) = PIPELINE.split_once("[table.of_rows]").unwrap();
+    format!(
+        r#"{feed}
+[table.sold]
+primary_key = ["state", "transaction_date", "quantity_sold"]
+sql = """
+SELECT transaction_date, quantity_sold, nullif(substr(zip, 1, 1), '7') AS state, transaction_id, revenue_usd
+FROM sales WHERE quantity_sold > 2
+"""
+[table.days]
+sql = "SELECT transaction_date, sum(revenue_usd) AS s FROM sold GROUP BY transaction_date"
+"#
+    )
+}
+
 /// A generated feed in which every 50th line is broken in one of several ways.
-fn dirty_feed(folder: &Folder) -> Vec<u8> {
+fn dirty_feed(folder: &Folder, rows: u64) -> Vec<u8> {
     let out = folder.path("feed");
     let options = transactions::Options {
         out: out.clone(),
         clients: 1,
         days: 2,
-        base_rows: 3_000,
-        daily_rows: 500,
+        base_rows: rows,
+        daily_rows: rows / 6,
         plain: true,
         ..transactions::Options::default()
     };
@@ -69,7 +86,7 @@ fn dirty_feed(folder: &Folder) -> Vec<u8> {
 #[test]
 fn threads_and_blocks_change_nothing() {
     let folder = Folder::new();
-    folder.write("day_2.zip", zip_of(&[("a.csv", &dirty_feed(&folder))]));
+    folder.write("day_2.zip", zip_of(&[("a.csv", &dirty_feed(&folder, 3_000))]));
     let plan = folder.plan(PIPELINE);
     let mut expected = None;
     for threads in [1, 2, 3, 8] {
@@ -88,9 +105,46 @@ fn threads_and_blocks_change_nothing() {
 }
 
 #[test]
+fn threads_blocks_and_batches_change_nothing_about_a_load() {
+    let folder = Folder::new();
+    let dirty = dirty_feed(&folder, 300);
+    // The second member begins with other records, so that it has firsts of its own, and ends with duplicates.
+    let text = String::from_utf8(dirty_feed(&folder, 200)).unwrap();
+    let (header, records) = text.split_once('\n').unwrap();
+    let first = String::from_utf8(dirty).unwrap();
+    let second = format!("{header}\n{}\n{}", records.replace("2025-", "2026-"), &first[header.len() + 1..]);
+    folder.write("day_2.zip", zip_of(&[("a.csv", first.as_bytes()), ("b.csv", second.as_bytes())]));
+    let plan = folder.plan(&load_pipeline());
+    let mut expected = None;
+    for threads in [1, 2, 3, 8] {
+        for block_bytes in [1, 7, 64, 4096, 1 << 20] {
+            for batch_rows in [1, 7, 1000, 1_000_000] {
+                let run = Folder::new();
+                let options = Options { threads, block_bytes, batch_rows, ..Options::default() };
+                let figures = run.run(&plan, &options).unwrap();
+                let feed = &figures.feeds[0];
+                assert!(feed.is_conserved());
+                assert!(feed.loaded > 100 && feed.duplicate > 100 && feed.rejected > 50, "{feed:?}");
+                // The dump has the ledger in it.
+                let result = (run.dump(), run.letters(), figures.feeds);
+                match &expected {
+                    None => expected = Some(result),
+                    Some(expected) => assert!(
+                        *expected == result,
+                        "{threads} threads, blocks of {block_bytes} bytes, batches of {batch_rows} rows"
+                    ),
+                }
+            }
+        }
+    }
+    let (dump, _, _) = expected.unwrap();
+    assert!(dump.contains("_feedmill_inputs") && dump.contains("'b.csv'"), "{dump}");
+}
+
+#[test]
 fn the_order_of_rows_does_not_matter_to_groups() {
     let folder = Folder::new();
-    let dirty = dirty_feed(&folder);
+    let dirty = dirty_feed(&folder, 3_000);
     let text = String::from_utf8_lossy(&dirty).replace("\r\n", "\n");
     // Only lines that stand alone can change places.
     let mut lines: Vec<&str> = text.lines().filter(|line| !line.contains('"')).collect();
@@ -111,7 +165,7 @@ fn the_order_of_rows_does_not_matter_to_groups() {
 #[test]
 fn rejecting_a_record_changes_nothing_about_its_neighbours() {
     let folder = Folder::new();
-    let dirty = dirty_feed(&folder);
+    let dirty = dirty_feed(&folder, 3_000);
     let pipeline = PIPELINE.replace("day_2.zip", "lines.csv");
     folder.write("lines.csv", &dirty);
     folder.run(&folder.plan(&pipeline), &Options::default()).unwrap();

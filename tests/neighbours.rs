@@ -7,9 +7,9 @@ mod common;
 #[path = "common/dirt.rs"]
 mod dirt;
 
-use common::Folder;
+use common::{Folder, rows};
 use dirt::{DECLARATION, feeds};
-use feedmill::run::{Figures, Options};
+use feedmill::run::{FeedFigures, Figures, Options};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -29,7 +29,22 @@ sql = "SELECT b, count(*) AS n, sum(f) AS s, max(t) AS t FROM feed GROUP BY b"
     )
 }
 
-/// Where the rejected records lie in the input, in order.
+/// Rows of which only the first with each key stays.
+fn load_pipeline() -> String {
+    format!(
+        r#"
+[feed.feed]
+files = ["feed.csv"]
+columns = """{DECLARATION}"""
+nullify = ["dd"]
+[table.loaded]
+primary_key = ["parity", "t"]
+sql = "SELECT t, d, f, dd, ts, b, i % 2 AS parity, i * i AS square FROM feed WHERE b IS NOT FALSE"
+"#
+    )
+}
+
+/// Where the dead letters' records lie in the input, in order.
 fn places(letters: &[u8]) -> Vec<(usize, usize)> {
     let mut reader = csv::Reader::from_reader(letters);
     let number = |field: &[u8]| std::str::from_utf8(field).unwrap().parse().unwrap();
@@ -78,5 +93,29 @@ proptest! {
         }
         prop_assert_eq!(with.feeds[0].read - with.rejected(), without.feeds[0].read);
         prop_assert_eq!(&with.feeds[0].counters, &without.feeds[0].counters);
+    }
+
+    #[test]
+    fn first_records_do_not_depend_on_their_duplicates(
+        feed in feeds(60),
+        block_bytes in select(vec![1, 20, 500, 1 << 18]),
+    ) {
+        let run = |bytes: &[u8]| -> (FeedFigures, Vec<Vec<String>>, Vec<u8>) {
+            let folder = Folder::new();
+            folder.write("feed.csv", bytes);
+            let plan = folder.plan(&load_pipeline());
+            let options = Options { block_bytes, threads: 2, ..Options::default() };
+            let mut figures = folder.run(&plan, &options).unwrap();
+            let table = rusqlite::Connection::open(folder.database()).unwrap();
+            (figures.feeds.remove(0), rows(&table, "SELECT rowid, * FROM loaded ORDER BY rowid"), folder.letters())
+        };
+        let bytes = feed.to_bytes();
+        let (with, table, letters) = run(&bytes);
+        let places = places(&letters);
+        prop_assert_eq!(places.len() as u64, with.rejected + with.duplicate);
+        let (clean, clean_table, clean_letters) = run(&without(&bytes, &places));
+        prop_assert_eq!((clean.rejected, clean.duplicate, clean_letters), (0, 0, Vec::new()));
+        prop_assert_eq!((clean.loaded, clean.filtered), (with.loaded, with.filtered));
+        prop_assert_eq!(clean_table, table);
     }
 }

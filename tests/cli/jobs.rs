@@ -91,7 +91,7 @@ fn the_json_summary_has_the_documented_fields() {
         "bytes_read counters duplicate filtered inputs interrupted_at loaded nullified read rejected rejected_by_code \
          resumed"
     );
-    assert_eq!(fields(&printed["stages"]), "compute merge publish read write");
+    assert_eq!(fields(&printed["stages"]), "compute merge publish read sequence write");
     assert_eq!(fields(&printed["feeds"]), "transactions");
     assert_eq!(fields(&printed["tables"]), "processed_sales");
     assert_eq!(fields(&printed["tables"]["processed_sales"]), "rows");
@@ -137,10 +137,10 @@ fn what_is_filtered_nullified_and_counted_is_told() {
       3 read = 2 loaded + 0 duplicate + 1 filtered + 0 rejected
       invalid values made NULL: day 1
       counted: cheap 1
-    sold  2 rows in out.db
+    sold  2 rows into out.db
 
     N s with N threads  peak memory N
-    stages: read N s, compute N s, merge N s, write N s, publish N s (read and compute run side by side)
+    stages: read N s, compute N s, sequence N s, merge N s, write N s, publish N s (read and compute run side by side)
     ");
     assert_eq!(dir.query("out.db", "SELECT id, day FROM sold"), ["1|NULL", "3|NULL"]);
 }
