@@ -161,7 +161,7 @@ impl Scalar {
 }
 
 impl Cell<'_> {
-    /// Appends the value as SQLite would show it; NULL is nothing.
+    /// Appends the value as text, decimals with all digits of their scale and booleans as 0 or 1; NULL is nothing.
     pub fn write_text(self, data_type: DataType, out: &mut Vec<u8>) {
         match (self, data_type) {
             (Cell::Null, _) => {}

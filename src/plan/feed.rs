@@ -46,8 +46,6 @@ pub(super) fn resolve(context: &mut Context<'_>, name: &str, spec: &FeedSpec) ->
     for (index, column) in plan.columns.iter().enumerate() {
         plan.program.add(Op::Input(index), column.data_type);
     }
-    nullify(context, &mut plan, &spec.nullify)?;
-
     for (declaration, definition) in declarations.iter().zip(&definitions) {
         if declaration.primary_key {
             if let Some(other) = plan.primary_key.first() {
@@ -77,6 +75,7 @@ pub(super) fn resolve(context: &mut Context<'_>, name: &str, spec: &FeedSpec) ->
             }
         }
     }
+    nullify(context, &mut plan, &spec.nullify)?;
     for (name, sql) in &spec.derive {
         if scope(&plan, &plan.name).has(name.get_ref()) {
             let message = format!("`{}` is a column already", name.get_ref());
@@ -170,6 +169,9 @@ fn declare_key(plan: &mut FeedPlan, text: &SqlText, key: &Expr) -> Result<()> {
     let Some(column) = plan.columns.iter_mut().find(|column| column.name == name.trim_matches('"')) else {
         return Err(text.error(key.span(), format!("PRIMARY KEY names no column `{name}`")));
     };
+    if plan.primary_key.contains(&column.name) {
+        return Err(text.error(key.span(), format!("PRIMARY KEY names `{}` twice", column.name)));
+    }
     column.not_null = true;
     plan.primary_key.push(column.name.clone());
     Ok(())

@@ -45,7 +45,7 @@ pub(super) fn resolve(file: &SourceFile, spec: &Spec, feeds: &mut [FeedPlan], ta
                 feed.load = Some(RowLoad { key: key.collect() });
             } else if is_rows && !table.primary_key.is_empty() {
                 let why = if is_alone {
-                    "its rows are to be taken as they come, without ORDER BY, windows or a column twice"
+                    "its rows are to be taken as they come, without ORDER BY, windows or the same expression twice"
                 } else {
                     "it is to be the only table FROM its feed"
                 };

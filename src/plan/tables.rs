@@ -125,6 +125,11 @@ fn check_relations(
 }
 
 fn primary_key(context: &Context<'_>, names: &[TomlSpanned<String>], origin: &Origin) -> Result<Vec<String>> {
+    for (index, name) in names.iter().enumerate() {
+        if names[..index].iter().any(|other| other.get_ref().eq_ignore_ascii_case(name.get_ref())) {
+            return Err(context.file.error(name.span(), format!("the key names `{}` twice", name.get_ref())));
+        }
+    }
     if let Origin::Feed { columns, .. } = origin {
         for name in names {
             if !columns.iter().any(|column| column.name == *name.get_ref()) {
