@@ -68,7 +68,8 @@ impl Tail {
 
     /// The same for what is left of the block behind its first `len` bytes.
     pub(super) fn behind(self, len: usize) -> Self {
-        Tail { at: self.at - len, ..self }
+        // A fault that is apparent already means that no field is open at the end.
+        Tail { at: self.at.saturating_sub(len), ..self }
     }
 }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::chunk::{Cell, Column, ColumnBuilder, Scalar, calendar};
-use crate::sink::{FailingSink, ScalarFunction};
+use crate::sink::{FailingSink, KeyState, LettersMark, MemberEntry, ScalarFunction};
 
 const DECIMAL: DataType = DataType::Decimal { precision: 18, scale: 3 };
 const TYPES: [DataType; 7] = [
@@ -610,4 +610,179 @@ fn what_must_not_be_written_is_refused_before_the_run() {
     let write = sink.begin().and_then(|()| sink.select_into(&select("u", &[]), "SELECT 1 AS x"));
     assert_error(&write.unwrap_err(), ErrorKind::Output, "cannot write");
     fs::set_permissions(scene.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+const ORDERS: [(&str, DataType); 3] = [("id", DataType::Text), ("n", DataType::Integer), ("x\"y", DataType::Double)];
+
+fn orders(ids: &[&str]) -> [Column; 3] {
+    let ids: Vec<Scalar> = ids.iter().map(|id| text(id)).collect();
+    let doubles: Vec<Scalar> = (0..ids.len()).map(|n| Scalar::Double(n as f64)).collect();
+    [column(DataType::Text, &ids), integers(0..ids.len() as i64), column(DataType::Double, &doubles)]
+}
+
+fn sink_in(scene: &Scene, mode: Mode) -> SqliteSink {
+    let mut sink = SqliteSink::open(&scene.path(), &SqliteOptions { mode, ..SqliteOptions::default() }).unwrap();
+    sink.begin().unwrap();
+    sink
+}
+
+/// Loads rows and builds the key, as a load does that comes to its end at once.
+fn load(scene: &Scene, layout: &TableLayout, ids: &[&str]) -> Result<()> {
+    let mut sink = sink_in(scene, Mode::Create);
+    let load = sink.open_load(layout)?;
+    write_all(&mut sink, load.table, &orders(ids))?;
+    if load.key == KeyState::Deferred {
+        sink.build_key(load.table)?;
+    }
+    let ledger = LoadLedger { definition: layout.definition.clone(), load: 1, is_finished: true, ..Default::default() };
+    sink.write_ledger(load.table, &ledger)?;
+    sink.commit()
+}
+
+#[test]
+fn a_key_that_is_built_last_is_what_create_table_makes() {
+    for (name, key) in [("t", vec!["id"]), ("a \"b\" 'c'", vec!["n", "id"]), ("k", vec!["x\"y", "ID", "n"])] {
+        let scene = Scene::new();
+        let wanted = layout(name, &ORDERS, &key);
+        load(&scene, &wanted, &["b", "a", "c"]).unwrap();
+
+        let plain = Scene::new();
+        plain.execute(&statements::create_table(&statements::quote(name), &wanted));
+        let schema = |scene: &Scene| {
+            scene.rows("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE tbl_name NOT LIKE '\\_feedmill%' ESCAPE '\\'")
+        };
+        assert_eq!(schema(&scene), schema(&plain), "{name}");
+        assert_eq!(scene.rows("SELECT * FROM pragma_integrity_check"), [[text("ok")]]);
+        let quoted = statements::quote(name);
+        let twice = Connection::open(scene.path())
+            .unwrap()
+            .execute_batch(&format!("INSERT INTO {quoted} SELECT * FROM {quoted}"));
+        assert!(twice.unwrap_err().to_string().contains("UNIQUE constraint failed"));
+        scene.execute(&format!(
+            "INSERT INTO {quoted} VALUES ('d', 7, 7.0); DELETE FROM {quoted} WHERE id = 'a'; VACUUM"
+        ));
+        let plan = format!("EXPLAIN QUERY PLAN SELECT * FROM {quoted} WHERE id = 'd' AND n = 7 AND \"x\"\"y\" = 7");
+        let detail = Connection::open(scene.path()).unwrap().query_row(&plan, [], |row| row.get::<_, String>(3));
+        assert!(detail.as_ref().unwrap().contains("INDEX sqlite_autoindex_"), "{detail:?}");
+        assert_eq!(scene.rows("SELECT * FROM pragma_integrity_check"), [[text("ok")]]);
+    }
+}
+
+#[test]
+fn keys_that_are_not_distinct_are_found_when_the_key_is_built() {
+    let scene = Scene::new();
+    let error = load(&scene, &layout("t", &ORDERS, &["id"]), &["a", "b", "a"]).unwrap_err();
+    assert_error(&error, ErrorKind::Input, "two rows of table `t` have the same primary key (id = 'a')");
+    assert!(scene.files().is_empty());
+}
+
+#[test]
+fn a_ledger_comes_back_as_it_was_written() {
+    let scene = Scene::new();
+    let wanted = layout("t", &ORDERS, &["id"]);
+    let member = |input: &str, records| MemberEntry {
+        input: input.to_owned(),
+        member: "a.csv".to_owned(),
+        header: vec!["id".to_owned(), "a,\"b\"".to_owned(), String::new()],
+        load: 2,
+        byte_offset: 77,
+        fingerprint: [3; 32],
+        is_complete: true,
+        records,
+        loaded: 1,
+        duplicate: 2,
+        filtered: 3,
+        rejected: 4,
+    };
+    let letters = LettersMark { bytes: 9, fingerprint: [250; 32] };
+    let definition = wanted.definition.clone();
+    let mut ledger = LoadLedger { definition, load: 2, is_finished: false, letters, members: vec![member("x", 1)] };
+    let mut sink = sink_in(&scene, Mode::Create);
+    let load = sink.open_load(&wanted).unwrap();
+    assert_eq!((load.key, &load.ledger), (KeyState::Deferred, &None));
+    sink.write_ledger(load.table, &ledger).unwrap();
+    sink.commit().unwrap();
+    sink.begin().unwrap();
+    ledger.members = vec![member("x", 5), member("y", 6)];
+    sink.write_ledger(load.table, &ledger).unwrap();
+    sink.commit().unwrap();
+    drop(sink);
+    let reopened = sink_in(&scene, Mode::Create).open_load(&wanted).unwrap();
+    assert_eq!((reopened.key, reopened.ledger), (KeyState::Deferred, Some(ledger)));
+    // A table that somebody else has put in its place has no ledger.
+    scene.execute("DROP TABLE t; CREATE TABLE t (id TEXT PRIMARY KEY, n, \"x\"\"y\")");
+    let error = sink_in(&scene, Mode::Create).open_load(&wanted).unwrap_err();
+    assert_error(&error, ErrorKind::Output, "there is a table `t`");
+    let other = sink_in(&scene, Mode::Append).open_load(&wanted).unwrap();
+    assert_eq!((other.key, other.ledger), (KeyState::Indexed, None));
+}
+
+#[test]
+fn tables_of_others_are_added_to_only_if_they_can_keep_keys_apart() {
+    let wanted = layout("t", &ORDERS, &["id", "n"]);
+    let columns = "id TEXT, n INTEGER, \"x\"\"y\" REAL, more TEXT DEFAULT 'm'";
+    for (declaration, expected) in [
+        (format!("CREATE TABLE t ({columns}, PRIMARY KEY (n, id))"), None),
+        (format!("CREATE TABLE t ({columns}); CREATE UNIQUE INDEX i ON t (ID, n)"), None),
+        (format!("CREATE TABLE t ({columns}, PRIMARY KEY (id, n)) WITHOUT ROWID"), None),
+        (format!("CREATE TABLE t ({columns}, UNIQUE (id))"), Some("has no unique index on (\"id\", \"n\")")),
+        (
+            format!("CREATE TABLE t ({columns}); CREATE UNIQUE INDEX i ON t (id, n) WHERE n > 0"),
+            Some("no unique index"),
+        ),
+        (format!("CREATE TABLE t ({columns}); CREATE UNIQUE INDEX i ON t (id, n, lower(id))"), Some("no unique index")),
+        ("CREATE TABLE t (id TEXT, n INTEGER, PRIMARY KEY (id, n))".to_owned(), Some("has no column `x\"y`")),
+        ("CREATE VIEW t AS SELECT 1 AS id".to_owned(), Some("there is a view `t`")),
+    ] {
+        for mode in [Mode::Append, Mode::Upsert] {
+            let scene = Scene::new();
+            scene.execute(&declaration);
+            let mut sink = sink_in(&scene, mode);
+            match (sink.open_load(&wanted), expected) {
+                (Ok(load), None) => {
+                    assert_eq!(load.key, KeyState::Indexed, "{declaration}");
+                    write_all(&mut sink, load.table, &orders(&["a", "b"])).unwrap();
+                    let columns = orders(&["b", "a", "a"]);
+                    let key: Vec<_> = columns[..2].iter().map(ColumnView::Rows).collect();
+                    let found = sink.find_keys(load.table, &key, &Selection::All(3)).unwrap();
+                    assert_eq!(found, [false, false, false], "(b, 0), (a, 1) and (a, 2) are new");
+                    let columns = orders(&["a", "b", "a"]);
+                    let key: Vec<_> = columns[..2].iter().map(ColumnView::Rows).collect();
+                    let found = sink.find_keys(load.table, &key, &Selection::Rows(vec![0, 2])).unwrap();
+                    assert_eq!(found, [true, false]);
+                    sink.commit().unwrap();
+                    assert_eq!(scene.rows("SELECT count(*), min(more) FROM t"), [[Scalar::Int(2), text("m")]]);
+                }
+                (Err(error), Some(part)) => assert_error(&error, ErrorKind::Output, part),
+                (opened, _) => panic!("{declaration}: {opened:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_row_that_a_constraint_refuses_is_told() {
+    let scene = Scene::new();
+    scene.execute("CREATE TABLE t (id TEXT PRIMARY KEY, n INTEGER CHECK (n <> 61), \"x\"\"y\" REAL)");
+    let mut sink = sink_in(&scene, Mode::Append);
+    let load = sink.open_load(&layout("t", &ORDERS, &["id"])).unwrap();
+    let ids: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    let columns = orders(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+    let views: Vec<_> = columns.iter().map(ColumnView::Rows).collect();
+    let rows = Selection::Rows((1..100).collect());
+    let failed = sink.rows(load.table, &views, &rows).unwrap_err();
+    assert_eq!(failed.row, 60, "row 61 of the columns, of which the first is not selected");
+    assert_error(&failed.error, ErrorKind::Output, "CHECK constraint failed");
+}
+
+#[test]
+fn what_others_commit_between_two_transactions_is_noticed() {
+    let scene = Scene::new();
+    let mut sink = sink_in(&scene, Mode::Create);
+    sink.open_load(&layout("t", &ORDERS, &["id"])).unwrap();
+    sink.commit().unwrap();
+    sink.begin().unwrap();
+    sink.commit().unwrap();
+    scene.execute("CREATE TABLE other (n)");
+    assert_error(&sink.begin().unwrap_err(), ErrorKind::Output, "another program has written to");
 }
