@@ -187,6 +187,6 @@ pub(super) fn layout(table: &TablePlan) -> TableLayout {
 pub(super) fn load_layout(plan: &Plan, feed: &FeedPlan) -> Option<TableLayout> {
     let output = feed.outputs.first().filter(|_| feed.load.is_some())?;
     let layout = layout(&plan.tables[output.table]);
-    let definition = format!("{}\n{}", layout.definition.trim(), feed.definition);
+    let definition = format!("{}\nkey {:?}\n{}", layout.definition.trim(), layout.primary_key, feed.definition);
     Some(TableLayout { definition, ..layout })
 }

@@ -29,6 +29,11 @@ impl SqliteSink {
     pub(super) fn open_table(&mut self, layout: &TableLayout) -> Result<Load> {
         statements::check_layout(layout)?;
         self.check_name(&layout.name)?;
+        if self.mode == Mode::Upsert && layout.primary_key.is_empty() {
+            let message =
+                format!("rows of table `{}` cannot take the place of others: it has no primary key", layout.name);
+            return Err(Error::new(ErrorKind::Pipeline, message).help("give the table a `primary_key`"));
+        }
         let existing = self.existing(&layout.name)?;
         let ledger = self.ledger(&layout.name)?;
         let key = match (&existing, self.mode) {
