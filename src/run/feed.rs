@@ -115,7 +115,7 @@ impl FeedRun<'_> {
             let read = joined(reading.join()).and_then(|read| read);
             // What went wrong first is what the writer was told, unless it only saw the reader go.
             written?;
-            let read = read?;
+            let (read, states, sequence) = (read?, states?, sequence?);
             if read.is_interrupted && (self.feed.load.is_none() || mode == Mode::Replace) {
                 return Err(self.interrupted());
             }
@@ -126,10 +126,10 @@ impl FeedRun<'_> {
             self.check_error_rate(&figures)?;
             stages.read += read.busy.as_secs_f64();
             stages.compute += compute;
-            stages.sequence += sequence?.as_secs_f64();
+            stages.sequence += sequence.as_secs_f64();
             stages.write += write;
             let merging = Instant::now();
-            let states = merge(states?);
+            let states = merge(states);
             stages.merge += merging.elapsed().as_secs_f64();
             Ok((figures, states))
         })
