@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::plan::FeedPlan;
 use crate::run::reader::{Recognised, recognise};
-use crate::sink::{DeadLetterWriter, KeyState, LettersMark, LoadLedger, MemberEntry, Mode, Sink, TableId, TableLayout};
+use crate::sink::{DeadLetterWriter, KeyState, LoadLedger, MemberEntry, Mode, Sink, TableId, TableLayout};
 use crate::source::{Input, OnRead, Origin};
 
 /// How far a member of an input is loaded.
@@ -62,8 +62,12 @@ pub(super) fn open(
     has_limit: bool,
     sink: &mut dyn Sink,
 ) -> Result<OpenLoad> {
-    let load = sink.open_load(layout)?;
     let mode = sink.mode();
+    if mode == Mode::Upsert && layout.primary_key.is_empty() {
+        let message = format!("the table `{}` has no key to update rows by", layout.name);
+        return Err(Error::new(ErrorKind::Output, message).help("give it a primary_key, or use --mode append"));
+    }
+    let load = sink.open_load(layout)?;
     // Rows of an input that can be read only once, rows that a limit may still take back, and rows in the place of a table
     // that is to stay until it can be replaced, are committed all at once.
     let can_be_repeated = inputs.iter().all(|input| input.size().is_some());
@@ -88,6 +92,10 @@ pub(super) fn open(
     let last = ledger.load;
     if !ledger.is_finished && is_same && is_covered {
         open.is_resumed = true;
+        if mode == Mode::Upsert && open.key == KeyState::Deferred {
+            sink.build_key(open.table)?;
+            open.key = KeyState::Indexed;
+        }
     } else if mode == Mode::Create {
         let new = recognised.len() - count(Recognised::Complete);
         refuse_to_add(layout, &ledger, &open.members, is_same, count(Recognised::Changed), new)?;
@@ -107,7 +115,7 @@ pub(super) fn open(
     if !open.is_resumed && !open.is_done {
         open.ledger.load += 1;
         open.ledger.is_finished = false;
-        open.ledger.letters = LettersMark::default();
+        open.ledger.letters_before = std::mem::take(&mut open.ledger.letters);
     }
     for (origin, recognised) in recognised {
         let known = match (recognised, open.members.get(&origin)) {

@@ -125,7 +125,7 @@ pub fn run(
         let run = feed::FeedRun { plan, feed, options, inputs: &inputs };
         let load = run.open_load(sink)?;
         if let Some(load) = load.as_ref().filter(|load| load.is_done) {
-            letters.settle(&load.ledger.letters);
+            letters.settle(&load.ledger.letters, &load.ledger.letters_before);
             figures.feeds.push(run.nothing_to_do());
             continue;
         }

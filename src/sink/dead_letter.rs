@@ -27,8 +27,9 @@ pub struct DeadLetterWriter {
     letters: Option<Letters>,
     /// What was said to be written, to the ledger.
     marked: Option<LettersMark>,
-    /// The dead letters of loads that an earlier run has finished: they stay in front of any that this run has.
-    settled: Option<LettersMark>,
+    /// The dead letters of a load that an earlier run has finished, which stay in front of any that this run has, and
+    /// those that they took the place of.
+    settled: Option<(LettersMark, LettersMark)>,
     written: u64,
 }
 
@@ -124,9 +125,10 @@ impl DeadLetterWriter {
             .help("name that file with --errors, or make everything anew with --mode replace"))
     }
 
-    /// Says that an earlier run has finished a load with these dead letters. Unless others come, the file stays as it is.
-    pub fn settle(&mut self, mark: &LettersMark) {
-        self.settled = Some(*mark);
+    /// Says that an earlier run has finished a load with these dead letters, in the place of those `before`. Unless others
+    /// come, the file stays as it is; but a run that was killed between its last commit and `publish` is made good for.
+    pub fn settle(&mut self, mark: &LettersMark, before: &LettersMark) {
+        self.settled = Some((*mark, *before));
     }
 
     /// Appends a dead letter.
@@ -134,7 +136,7 @@ impl DeadLetterWriter {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&mut self, letter: &DeadLetter<'_>) -> Result<()> {
-        if let (None, Some(mark)) = (&self.letters, self.settled.take()) {
+        if let (None, Some((mark, _))) = (&self.letters, self.settled.take()) {
             // Where the user has put the old ones elsewhere, the new ones stand alone.
             let _ = self.resume(&mark);
         }
@@ -210,27 +212,26 @@ impl DeadLetterWriter {
         self.marked = None;
         let existed = check_replaceable(&self.path)?;
         let fail = |verb: &str, error: &io::Error| Error::io(ErrorKind::Output, verb, &self.path, error);
-        match self.letters.take() {
-            Some(letters) => {
+        match (self.letters.take(), self.settled.take()) {
+            (Some(letters), _) => {
                 if letters.at != self.path {
                     fs::rename(&letters.at, &self.path).map_err(|error| fail("write", &error))?;
                 }
                 Ok(Some(self.path.clone()))
             }
-            None if self.settled.is_some() => {
-                // Killed between its last commit and this, the earlier run has left its file to be put in its place.
-                let mark = self.settled.take().filter(|mark| mark.bytes > 0);
-                let left = mark.and_then(|mark| open_marked(&self.partial, &mark).transpose());
-                if let Some(left) = left {
-                    left.and_then(|_| fs::rename(&self.partial, &self.path)).map_err(|error| fail("write", &error))?;
-                }
-                Ok(None)
+            (None, Some((mark, before))) => {
+                let made_good = match mark.bytes {
+                    0 if is_marked(&self.path, &before) => fs::remove_file(&self.path),
+                    1.. if is_marked(&self.partial, &mark) => fs::rename(&self.partial, &self.path),
+                    _ => Ok(()),
+                };
+                made_good.map(|()| None).map_err(|error| fail("write", &error))
             }
-            None if existed => {
+            (None, None) if existed => {
                 fs::remove_file(&self.path).map_err(|error| fail("remove the stale", &error))?;
                 Ok(None)
             }
-            None => Ok(None),
+            (None, None) => Ok(None),
         }
     }
 }
@@ -239,10 +240,12 @@ impl Drop for DeadLetterWriter {
     fn drop(&mut self) {
         // An error is under way already, and one about tidying up would hide it.
         match (self.letters.take(), self.marked.filter(|mark| mark.bytes > 0)) {
-            (Some(letters), Some(mark)) => {
-                let cut = File::options().write(true).open(&letters.at).and_then(|file| file.set_len(mark.bytes));
-                if cut.is_ok() && letters.at != self.path && check_replaceable(&self.path).is_ok() {
-                    let _ = fs::rename(&letters.at, &self.path);
+            (Some(Letters { at, writer }), Some(mark)) => {
+                // First, because it writes what it still holds.
+                drop(writer);
+                let cut = File::options().write(true).open(&at).and_then(|file| file.set_len(mark.bytes));
+                if cut.is_ok() && at != self.path && check_replaceable(&self.path).is_ok() {
+                    let _ = fs::rename(&at, &self.path);
                 }
             }
             (Some(letters), None) if letters.at == self.partial => {
@@ -251,6 +254,12 @@ impl Drop for DeadLetterWriter {
             _ => {}
         }
     }
+}
+
+/// Whether a file is the marked one, and no longer; one that cannot be read is not.
+fn is_marked(path: &Path, mark: &LettersMark) -> bool {
+    let is_as_long = fs::metadata(path).is_ok_and(|metadata| mark.bytes > 0 && metadata.len() == mark.bytes);
+    is_as_long && open_marked(path, mark).is_ok_and(|file| file.is_some())
 }
 
 /// Opens a file to go on behind its first bytes, if these are the marked ones; what stands behind them is cut off.

@@ -50,6 +50,8 @@ pub struct LoadLedger {
     pub is_finished: bool,
     /// The dead letters of the last load.
     pub letters: LettersMark,
+    /// The dead letters of the load before it, which those of the last load take the place of.
+    pub letters_before: LettersMark,
     /// The members of inputs that were loaded, wholly or in part.
     pub members: Vec<MemberEntry>,
 }

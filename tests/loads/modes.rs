@@ -210,6 +210,35 @@ fn upsert_lets_the_last_win() {
 }
 
 #[test]
+fn upsert_goes_on_with_a_load_that_create_has_begun() {
+    let job = Job::new(KEYED, "--batch-rows 1 --threads 1 --memory 64MB");
+    let text: String = (0..300_000).fold("k,n\n".to_owned(), |text, number| text + &format!("k{number},{number}\n"));
+    job.dir.write("a.csv", text);
+    let mut child = job.spawn();
+    job.wait_for_bytes(200_000, &mut child);
+    crate::job::signal(&child, "INT");
+    assert_eq!(crate::job::wait(&mut child), Some(130), "{}", job.stderr());
+    for mode in ["upsert", "append", "replace"] {
+        let mut other = Job::new(KEYED, "");
+        fs::copy(job.dir.path("out.db"), other.dir.path("out.db")).unwrap();
+        fs::copy(job.dir.path("a.csv"), other.dir.path("a.csv")).unwrap();
+        other.then(&format!("--mode {mode}"), 0);
+        assert_eq!(other.count("SELECT count(*) FROM t"), 300_000, "{mode}");
+        assert_eq!(other.dir.query("out.db", "PRAGMA integrity_check"), ["ok"]);
+        other.then_adds_nothing("");
+    }
+}
+
+#[test]
+fn upsert_into_a_table_without_a_key_is_refused() {
+    let mut job = Job::new(&KEYED.replace("primary_key = [\"k\"]\n", ""), "");
+    job.dir.write("a.csv", FIRST);
+    job.then("--mode upsert", 1);
+    assert!(!job.dir.has("out.db"), "made a table");
+    assert!(job.stderr().contains("primary_key"), "{}", job.stderr());
+}
+
+#[test]
 fn rows_without_a_key_are_all_loaded_once() {
     let mut job = Job::new(&KEYED.replace("primary_key = [\"k\"]\n", ""), "");
     job.dir.write("a.csv", FIRST.to_owned() + &FIRST[4..]);

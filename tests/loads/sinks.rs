@@ -133,7 +133,7 @@ fn a_load_into_a_table_that_has_rows() {
 
 #[test]
 fn a_load_without_a_dead_letter_behind_one_with_some() {
-    every_call(Mode::Append, &[End::Failure], &KEYED.replace("a.csv", "?.csv"), |folder| {
+    every_call(Mode::Append, &BOTH, &KEYED.replace("a.csv", "?.csv"), |folder| {
         folder.write("a.csv", text(0..100));
         let plan = folder.plan(KEYED);
         assert!(!fails_at(folder, &plan, Mode::Create, u64::MAX, End::Failure));

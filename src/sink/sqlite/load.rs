@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::chunk::DataType;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sink::sqlite::{Existing, SqliteSink, published};
 use crate::sink::{Fingerprint, KeyState, LettersMark, Load, LoadLedger, MemberEntry, Mode, TableLayout, statements};
@@ -10,7 +11,8 @@ use crate::sink::{Fingerprint, KeyState, LettersMark, Load, LoadLedger, MemberEn
 pub(super) const CREATE_LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _feedmill_loads (
         table_name TEXT PRIMARY KEY COLLATE NOCASE, definition TEXT NOT NULL, load INTEGER NOT NULL,
-        is_finished INTEGER NOT NULL, letters_bytes INTEGER NOT NULL, letters_blake3 TEXT NOT NULL, created TEXT);
+        is_finished INTEGER NOT NULL, letters_bytes INTEGER NOT NULL, letters_blake3 TEXT NOT NULL,
+        letters_before_bytes INTEGER NOT NULL, letters_before_blake3 TEXT NOT NULL, created TEXT);
     CREATE TABLE IF NOT EXISTS _feedmill_inputs (
         table_name TEXT COLLATE NOCASE, input TEXT, member TEXT, header TEXT NOT NULL, load INTEGER NOT NULL,
         byte_offset INTEGER NOT NULL, blake3 TEXT NOT NULL, is_complete INTEGER NOT NULL, records INTEGER NOT NULL,
@@ -29,11 +31,6 @@ impl SqliteSink {
     pub(super) fn open_table(&mut self, layout: &TableLayout) -> Result<Load> {
         statements::check_layout(layout)?;
         self.check_name(&layout.name)?;
-        if self.mode == Mode::Upsert && layout.primary_key.is_empty() {
-            let message =
-                format!("rows of table `{}` cannot take the place of others: it has no primary key", layout.name);
-            return Err(Error::new(ErrorKind::Pipeline, message).help("give the table a `primary_key`"));
-        }
         let existing = self.existing(&layout.name)?;
         let ledger = self.ledger(&layout.name)?;
         let key = match (&existing, self.mode) {
@@ -47,6 +44,7 @@ impl SqliteSink {
             (Some(existing), _) if existing.kind != "table" => return Err(self.foreign(existing)),
             (Some(existing), _) => {
                 self.check_columns(existing, layout)?;
+                self.check_key_columns(existing, layout)?;
                 match &ledger {
                     _ if layout.primary_key.is_empty() => KeyState::Unkeyed,
                     Some(ledger) if !ledger.is_finished && !self.has_key(&existing.name, &layout.primary_key)? => {
@@ -128,6 +126,38 @@ impl SqliteSink {
         ))
     }
 
+    /// Refuses a key that the table compares in another way than the pipeline does: some keys would be duplicates or not
+    /// by where they stand in the input.
+    fn check_key_columns(&self, existing: &Existing, layout: &TableLayout) -> Result<()> {
+        if self.mode == Mode::Upsert {
+            return Ok(());
+        }
+        // The affinities of SQLite: https://www.sqlite.org/datatype3.html, section 3.1.
+        let sql = "SELECT upper(t.type) LIKE '%INT%' OR NOT (upper(t.type) LIKE '%CHAR%' OR upper(t.type) LIKE '%CLOB%' OR \
+                       upper(t.type) LIKE '%TEXT%'), \
+                   (upper(t.type) LIKE '%CHAR%' OR upper(t.type) LIKE '%CLOB%' OR upper(t.type) LIKE '%TEXT%' OR \
+                       upper(t.type) LIKE '%BLOB%' OR t.type = '') AND upper(t.type) NOT LIKE '%INT%', \
+                   NOT EXISTS (SELECT 1 FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) i \
+                       WHERE l.\"unique\" AND i.key AND i.name = t.name AND i.coll <> 'BINARY') \
+                   FROM pragma_table_info(?1) t WHERE t.name = ?2 COLLATE NOCASE";
+        for key in &layout.primary_key {
+            let column = layout.columns.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+            let stored = column.and_then(|(_, data_type)| *data_type).map_or("", DataType::sqlite_name);
+            let kept = self.connection.query_row(sql, [&existing.name, key], |row| {
+                let (as_number, as_text, is_binary): (bool, bool, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(is_binary && if stored == "TEXT" { as_text } else { stored == "INTEGER" || as_number })
+            });
+            if !kept.map_err(|error| self.fail(&error))? {
+                let (table, path) = (&existing.name, self.path.display());
+                let message =
+                    format!("the key column `{key}` of the table `{table}` in {path} takes different keys for equal");
+                return Err(Error::new(ErrorKind::Output, message)
+                    .help(format!("declare it as {stored} without a collation, or use --mode upsert")));
+            }
+        }
+        Ok(())
+    }
+
     /// Builds the index of the key over all rows at once, and makes it the PRIMARY KEY of the table.
     ///
     /// SQLite builds a sorted index ten times faster than a growing one, but only for CREATE INDEX. So the index is made
@@ -156,7 +186,8 @@ impl SqliteSink {
 
     fn ledger(&self, table: &str) -> Result<Option<LoadLedger>> {
         let read = || -> rusqlite::Result<Option<LoadLedger>> {
-            let sql = "SELECT definition, load, is_finished, letters_bytes, letters_blake3 \
+            let sql = "SELECT definition, load, is_finished, letters_bytes, letters_blake3, letters_before_bytes, \
+                       letters_before_blake3 \
                        FROM main._feedmill_loads JOIN main.sqlite_schema ON name = table_name COLLATE NOCASE AND sql = created \
                        WHERE table_name = ?1";
             let ledger = self.connection.query_row(sql, [table], |row| {
@@ -165,6 +196,7 @@ impl SqliteSink {
                     load: row.get(1)?,
                     is_finished: row.get(2)?,
                     letters: LettersMark { bytes: unsigned(row, 3)?, fingerprint: fingerprint(row, 4)? },
+                    letters_before: LettersMark { bytes: unsigned(row, 5)?, fingerprint: fingerprint(row, 6)? },
                     members: Vec::new(),
                 })
             });
@@ -181,15 +213,23 @@ impl SqliteSink {
     /// Writes what has changed in the ledger of a table: the load, and the given members.
     pub(super) fn write_load_ledger(&self, table: &str, ledger: &LoadLedger) -> Result<()> {
         let write = || -> rusqlite::Result<()> {
-            let LoadLedger { definition, load, is_finished, letters, members } = ledger;
+            let LoadLedger { definition, load, is_finished, letters, letters_before, members } = ledger;
             let mut statement = self.connection.prepare_cached(
                 "INSERT INTO main._feedmill_loads \
-                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, sql FROM main.sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type = 'table' \
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, sql FROM main.sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type = 'table' \
                  ON CONFLICT DO UPDATE SET definition = ?2, load = ?3, is_finished = ?4, letters_bytes = ?5, \
-                 letters_blake3 = ?6, created = excluded.created",
+                 letters_blake3 = ?6, letters_before_bytes = ?7, letters_before_blake3 = ?8, created = excluded.created",
             )?;
-            let letters_hash = hex(&letters.fingerprint);
-            statement.execute(params![table, definition, load, is_finished, signed(letters.bytes), letters_hash])?;
+            statement.execute(params![
+                table,
+                definition,
+                load,
+                is_finished,
+                signed(letters.bytes),
+                hex(&letters.fingerprint),
+                signed(letters_before.bytes),
+                hex(&letters_before.fingerprint)
+            ])?;
             let mut statement = self.connection.prepare_cached(
                 "INSERT INTO main._feedmill_inputs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
                  ON CONFLICT DO UPDATE SET header = ?4, load = ?5, byte_offset = ?6, blake3 = ?7, is_complete = ?8, \
