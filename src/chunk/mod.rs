@@ -179,6 +179,29 @@ pub enum RejectCode {
 }
 
 impl RejectCode {
+    /// All codes.
+    pub const ALL: [RejectCode; 19] = [
+        RejectCode::TooFewFields,
+        RejectCode::TooManyFields,
+        RejectCode::UnclosedQuote,
+        RejectCode::TextAfterQuote,
+        RejectCode::RecordTooLong,
+        RejectCode::InvalidUtf8,
+        RejectCode::NulByte,
+        RejectCode::InvalidInteger,
+        RejectCode::InvalidDecimal,
+        RejectCode::InvalidDouble,
+        RejectCode::InvalidDate,
+        RejectCode::InvalidTimestamp,
+        RejectCode::InvalidBoolean,
+        RejectCode::OutOfRange,
+        RejectCode::NullValue,
+        RejectCode::CheckFailed,
+        RejectCode::Overflow,
+        RejectCode::InvalidCast,
+        RejectCode::DuplicateKey,
+    ];
+
     /// The code as the dead-letter file has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -202,6 +225,11 @@ impl RejectCode {
             RejectCode::InvalidCast => "invalid_cast",
             RejectCode::DuplicateKey => "duplicate_key",
         }
+    }
+
+    /// The code that the dead-letter file has so.
+    pub fn parse(text: &str) -> Option<Self> {
+        RejectCode::ALL.into_iter().find(|code| code.as_str() == text)
     }
 }
 
@@ -233,4 +261,18 @@ pub struct Reject {
 impl Reject {
     /// How much of an offending value is kept.
     pub const MAX_VALUE_BYTES: usize = 1024;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_read_as_it_is_written() {
+        assert_eq!(RejectCode::ALL.len(), RejectCode::DuplicateKey as usize + 1, "ALL lacks a code");
+        for code in RejectCode::ALL {
+            assert_eq!(RejectCode::parse(code.as_str()), Some(code));
+        }
+        assert_eq!(RejectCode::parse("no_such_code"), None);
+    }
 }

@@ -45,6 +45,8 @@ pub(super) enum Command {
     Explain(Explain),
     /// Run the same job by the slow, obvious reference engine too, and list every difference
     Verify(Verify),
+    /// Load dead letters again, after a fix; repeated, it adds nothing
+    Replay(Replay),
     /// Write a starting pipeline to stdout
     Init(Init),
     /// Write seeded synthetic feeds
@@ -157,6 +159,39 @@ pub(super) struct Verify {
     /// Compare the first N records of each feed only
     #[arg(long, value_name = "N")]
     pub(super) sample: Option<u64>,
+}
+
+/// `feedmill replay`
+#[derive(Debug, Args)]
+#[command(mut_arg("files", |files| files.hide(true)))]
+pub(super) struct Replay {
+    /// The dead-letter file of a run
+    #[arg(value_name = "ERRORS.csv")]
+    pub(super) letters: PathBuf,
+    /// Which pipeline.
+    #[command(flatten)]
+    pub(super) pipeline: PipelineArguments,
+    /// The SQLite database that the run has written
+    #[arg(long, value_name = "OUT.db")]
+    pub(super) db: PathBuf,
+    /// How much of the machine.
+    #[command(flatten)]
+    pub(super) resources: ResourceArguments,
+    /// Where records go that are rejected again [default: beside ERRORS.csv, as ERRORS.replay.csv]
+    #[arg(long, value_name = "FILE")]
+    pub(super) errors: Option<PathBuf>,
+    /// Exit with 0 instead of 3 when records were rejected
+    #[arg(long)]
+    pub(super) allow_rejects: bool,
+    /// Where temporary files go [default: what the system says]
+    #[arg(long, value_name = "DIR")]
+    pub(super) temp_dir: Option<PathBuf>,
+    /// Write the summary to a JSON file, too
+    #[arg(long, value_name = "FILE.json")]
+    pub(super) summary: Option<PathBuf>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `feedmill init`

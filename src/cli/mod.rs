@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod generate;
 mod progress;
+mod replay;
 mod run;
 mod summary;
 mod text;
@@ -77,6 +78,7 @@ fn dispatch(command: Command, manner: Manner) -> Result<Ending> {
         Command::Check(arguments) => check::check(&arguments, manner),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments, manner),
+        Command::Replay(arguments) => replay::replay(&arguments, manner),
         Command::Init(arguments) => print(arguments.preset.text),
         Command::Generate(arguments) => generate::generate(&arguments, manner),
         Command::Demo(arguments) => demo::demo(&arguments, manner),

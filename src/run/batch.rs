@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::chunk::{Column, ColumnView, Reject, RejectCode, Selection, Span};
+use crate::chunk::{Column, ColumnView, Reject, Selection, Span};
 use crate::csv::LineCounter;
 use crate::dedupe::Place;
 use crate::error::Error;
@@ -37,6 +37,9 @@ pub(super) struct BatchWriter<'a> {
     compute_seconds: f64,
     write_seconds: f64,
 }
+
+/// Why a record is a duplicate whose key was in the table before.
+pub(super) const KEY_IN_TABLE: &str = "the table had this key before";
 
 /// What only a load needs.
 struct Load {
@@ -70,14 +73,6 @@ impl<'a> BatchWriter<'a> {
         letters: &'a mut DeadLetterWriter,
         load: Option<OpenLoad>,
     ) -> Self {
-        let feed = run.feed;
-        let nullified = feed.columns.iter().filter(|column| column.nullify);
-        let figures = FeedFigures {
-            name: feed.name.clone(),
-            nullified: nullified.map(|column| (column.name.clone(), 0)).collect(),
-            counters: feed.counters.iter().map(|(name, _)| (name.clone(), 0)).collect(),
-            ..FeedFigures::default()
-        };
         let load = load.map(|open| Load { open, entries: Vec::new(), records_in_batch: 0 });
         BatchWriter {
             run,
@@ -86,7 +81,7 @@ impl<'a> BatchWriter<'a> {
             letters,
             load,
             members: Vec::new(),
-            figures,
+            figures: FeedFigures::new(run.feed),
             next: None,
             compute_seconds: 0.0,
             write_seconds: 0.0,
@@ -176,7 +171,7 @@ impl<'a> BatchWriter<'a> {
         let mut rejects = outcome.rejects.iter().peekable();
         let report = self.run.options.report_duplicates;
         for duplicate in duplicates.iter().filter(|_| report) {
-            let reject = self.duplicate_letter(outcome, duplicate);
+            let reject = self.run.duplicate(outcome, duplicate.row, self.reason(duplicate.first));
             while let Some(earlier) = rejects.next_if(|earlier| earlier.record < reject.record) {
                 self.write_letter(ordered, earlier, &mut lines)?;
             }
@@ -202,55 +197,15 @@ impl<'a> BatchWriter<'a> {
         })
     }
 
-    fn duplicate_letter(&self, outcome: &Outcome, duplicate: &Duplicate) -> Reject {
-        let row = duplicate.row;
-        let span = outcome.sources.spans[row];
-        let mut value = Vec::new();
-        if let Some((_, columns)) = outcome.rows.first() {
-            for (index, (_, place)) in self.run.key().iter().enumerate() {
-                if index > 0 {
-                    value.push(b',');
-                }
-                columns[*place].get(row).write_text(self.run.row_type(*place), &mut value);
-            }
-        }
-        value.truncate(Reject::MAX_VALUE_BYTES);
-        let names: Vec<&str> = self.run.key().iter().map(|(name, _)| name.as_str()).collect();
-        Reject {
-            record: outcome.sources.records[row],
-            span,
-            byte_length: u64::from(span.len),
-            code: RejectCode::DuplicateKey,
-            column: names.join(","),
-            value,
-            reason: self.reason(duplicate.first),
-        }
-    }
-
     fn reason(&self, first: First) -> String {
-        let First::Record(place) = first else { return "the table had this key before".to_owned() };
+        let First::Record(place) = first else { return KEY_IN_TABLE.to_owned() };
         let (member, record) = member_and_record(place);
         format!("record {record} of {} has this key", self.members[member].origin)
     }
 
     fn count(&mut self, outcome: &Outcome, duplicates: u64) -> Result<()> {
         let figures = &mut self.figures;
-        figures.read += outcome.records;
-        figures.rejected += outcome.rejects.len() as u64;
-        figures.loaded += outcome.loaded - duplicates;
-        figures.duplicate += duplicates;
-        figures.filtered += outcome.filtered;
-        for reject in &outcome.rejects {
-            *figures.rejected_by_code.entry(reject.code).or_default() += 1;
-        }
-        for (count, (_, total)) in outcome.counters.iter().zip(&mut figures.counters) {
-            *total += count;
-        }
-        for (count, column) in outcome.nullified.iter().zip(&outcome.layout.columns) {
-            if let Some((_, total)) = figures.nullified.iter_mut().find(|(name, _)| *name == column.name) {
-                *total += count;
-            }
-        }
+        figures.count(outcome, duplicates);
         if let Some(limit) = self.run.max_errors()
             && figures.rejected > limit
         {

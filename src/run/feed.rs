@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::aggregate::AggregationState;
-use crate::chunk::DataType;
+use crate::chunk::{DataType, Reject, RejectCode};
 use crate::dedupe::{Deduplicator, KeyHasher};
 use crate::error::Error;
 use crate::error::ErrorKind;
@@ -181,8 +181,33 @@ impl FeedRun<'_> {
         self.feed.load.as_ref().map_or(&[], |load| &load.key)
     }
 
+    /// The dead letter of a row of a load whose key was there before.
+    pub(super) fn duplicate(&self, outcome: &Outcome, row: usize, reason: String) -> Reject {
+        let span = outcome.sources.spans[row];
+        let mut value = Vec::new();
+        if let Some((_, columns)) = outcome.rows.first() {
+            for (index, (_, place)) in self.key().iter().enumerate() {
+                if index > 0 {
+                    value.push(b',');
+                }
+                columns[*place].get(row).write_text(self.row_type(*place), &mut value);
+            }
+        }
+        value.truncate(Reject::MAX_VALUE_BYTES);
+        let names: Vec<&str> = self.key().iter().map(|(name, _)| name.as_str()).collect();
+        Reject {
+            record: outcome.sources.records[row],
+            span,
+            byte_length: u64::from(span.len),
+            code: RejectCode::DuplicateKey,
+            column: names.join(","),
+            value,
+            reason,
+        }
+    }
+
     /// The type of a column of the rows of a load.
-    pub(super) fn row_type(&self, place: usize) -> DataType {
+    fn row_type(&self, place: usize) -> DataType {
         match self.feed.outputs.first().map(|output| &output.kind) {
             Some(OutputKind::Rows { columns }) => self.feed.program.data_type(columns[place]),
             _ => DataType::Text,
@@ -221,7 +246,7 @@ impl FeedRun<'_> {
     }
 }
 
-fn panicked() -> Error {
+pub(super) fn panicked() -> Error {
     Error::new(ErrorKind::Internal, "a worker has panicked; nothing was published")
         .help("this is a fault of feedmill: please report it with the message above")
 }

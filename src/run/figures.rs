@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::chunk::{RejectCode, Scalar};
 use crate::error::Position;
+use crate::plan::FeedPlan;
+use crate::run::worker::Outcome;
 
 /// The figures of a run.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +97,37 @@ impl Figures {
 }
 
 impl FeedFigures {
+    /// Those of a feed of which nothing was read yet.
+    pub(super) fn new(feed: &FeedPlan) -> Self {
+        let nullified = feed.columns.iter().filter(|column| column.nullify);
+        FeedFigures {
+            name: feed.name.clone(),
+            nullified: nullified.map(|column| (column.name.clone(), 0)).collect(),
+            counters: feed.counters.iter().map(|(name, _)| (name.clone(), 0)).collect(),
+            ..FeedFigures::default()
+        }
+    }
+
+    /// Counts the records of a block, of whose rows so many are duplicates.
+    pub(super) fn count(&mut self, outcome: &Outcome, duplicates: u64) {
+        self.read += outcome.records;
+        self.rejected += outcome.rejects.len() as u64;
+        self.loaded += outcome.loaded - duplicates;
+        self.duplicate += duplicates;
+        self.filtered += outcome.filtered;
+        for reject in &outcome.rejects {
+            *self.rejected_by_code.entry(reject.code).or_default() += 1;
+        }
+        for (count, (_, total)) in outcome.counters.iter().zip(&mut self.counters) {
+            *total += count;
+        }
+        for (count, column) in outcome.nullified.iter().zip(&outcome.layout.columns) {
+            if let Some((_, total)) = self.nullified.iter_mut().find(|(name, _)| *name == column.name) {
+                *total += count;
+            }
+        }
+    }
+
     /// Whether every record that was read is accounted for.
     pub fn is_conserved(&self) -> bool {
         self.read == self.loaded + self.duplicate + self.filtered + self.rejected

@@ -131,7 +131,7 @@ pub(super) fn open(
     Ok(open)
 }
 
-fn origin_of(entry: &MemberEntry) -> Origin {
+pub(super) fn origin_of(entry: &MemberEntry) -> Origin {
     let member = (!entry.member.is_empty()).then(|| entry.member.as_str().into());
     Origin { input: entry.input.as_str().into(), member }
 }

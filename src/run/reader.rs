@@ -151,7 +151,7 @@ impl StreamingReader<'_> {
         let mut blocks = Blocks::new(self.feed.dialect, self.block_bytes);
         let mut started = Instant::now();
         let header = read_header(&mut member, &mut blocks, figures)?;
-        let layout = Arc::new(layout(self.feed, member.origin(), &header)?);
+        let layout = Arc::new(layout(self.feed, member.origin(), &header.names, header.lines)?);
         let mut identity = Identity::new(&header);
         let mut send = |block: Block, is_last: bool| {
             let fingerprint = if self.known.is_some() {
@@ -228,14 +228,21 @@ pub fn headers(feed: &FeedPlan) -> Result<Vec<MemberHeader>> {
             continue;
         }
         for member in input.open(&on_read)? {
-            let mut member = open(feed, None, member?)?;
-            let mut blocks = Blocks::new(feed.dialect, HEADER_BYTES);
-            let header = read_header(&mut member, &mut blocks, &mut ReadFigures::default())?;
-            layout(feed, member.origin(), &header)?;
-            headers.push(MemberHeader { origin: member.origin().clone(), names: header.names });
+            let member = member?;
+            let origin = member.origin().clone();
+            let names = header_names(feed, member)?;
+            layout(feed, &origin, &names, 0)?;
+            headers.push(MemberHeader { origin, names });
         }
     }
     Ok(headers)
+}
+
+/// The names of the columns of a member.
+pub(super) fn header_names(feed: &FeedPlan, member: Member) -> Result<Vec<String>> {
+    let mut member = open(feed, None, member)?;
+    let mut blocks = Blocks::new(feed.dialect, HEADER_BYTES);
+    Ok(read_header(&mut member, &mut blocks, &mut ReadFigures::default())?.names)
 }
 
 /// As much as a header usually needs.
@@ -352,13 +359,13 @@ impl<R: Read> Read for FirstLines<R> {
     }
 }
 
-/// Finds the declared columns in a header.
-fn layout(feed: &FeedPlan, origin: &Origin, header: &Header) -> Result<Layout> {
+/// Finds the declared columns in a header of so many lines.
+pub(super) fn layout(feed: &FeedPlan, origin: &Origin, names: &[String], header_lines: u64) -> Result<Layout> {
     let Dialect { header: named, .. } = feed.dialect;
     let mut columns = Vec::new();
     let mut declared = Vec::new();
     for (index, column) in feed.columns.iter().enumerate() {
-        let field = if named { find(&header.names, &column.name, origin)? } else { index };
+        let field = if named { find(names, &column.name, origin)? } else { index };
         if column.used {
             columns.push(DecodeColumn {
                 name: column.name.clone(),
@@ -370,9 +377,9 @@ fn layout(feed: &FeedPlan, origin: &Origin, header: &Header) -> Result<Layout> {
             declared.push(index);
         }
     }
-    let fields = if named { header.names.len() } else { feed.columns.len() };
-    let (origin, names) = (origin.clone(), header.names.clone());
-    Ok(Layout { origin, header_lines: header.lines, names, fields, columns, declared })
+    let fields = if named { names.len() } else { feed.columns.len() };
+    let (origin, names) = (origin.clone(), names.to_vec());
+    Ok(Layout { origin, header_lines, names, fields, columns, declared })
 }
 
 fn find(names: &[String], wanted: &str, origin: &Origin) -> Result<usize> {

@@ -28,6 +28,11 @@ impl Target {
     pub(super) fn count(&self, rows: u64) {
         self.rows.set(self.rows.get() + rows);
     }
+
+    /// How many were written.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.get()
+    }
 }
 
 /// Makes the tables that the outputs of a feed write to, one for each.
@@ -102,7 +107,7 @@ pub(super) fn finish(
         let table = &plan.tables[output.table];
         let rows = match &table.origin {
             Origin::Feed { finish: Some(sql), .. } => sink.select_into(&layout(table), sql)?,
-            _ => target.rows.get(),
+            _ => target.rows(),
         };
         made.push((table.name.clone(), rows));
     }

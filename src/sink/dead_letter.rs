@@ -79,7 +79,7 @@ pub struct DeadLetter<'a> {
 }
 
 /// The first line of every dead-letter file.
-const HEADER: [&str; 11] =
+pub(super) const HEADER: [&str; 11] =
     ["input", "member", "line", "record", "byte_offset", "byte_length", "code", "column", "value", "reason", "raw"];
 
 impl DeadLetterWriter {

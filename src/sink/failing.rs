@@ -2,7 +2,7 @@
 
 use crate::chunk::{ColumnView, Field, Selection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Load, LoadLedger, Mode, RowError, Sink, TableId, TableLayout};
+use crate::sink::{LetterId, Load, LoadLedger, Mode, RowError, Sink, TableId, TableLayout};
 
 /// Hands calls on to another sink, except the one that it was told to fail at; that one never gets there.
 #[derive(Debug)]
@@ -64,6 +64,14 @@ impl<S: Sink> Sink for FailingSink<S> {
 
     fn write_ledger(&mut self, table: TableId, ledger: &LoadLedger) -> Result<()> {
         self.next()?.write_ledger(table, ledger)
+    }
+
+    fn is_replayed(&mut self, table: TableId, letter: &LetterId) -> Result<bool> {
+        self.next()?.is_replayed(table, letter)
+    }
+
+    fn write_replayed(&mut self, table: TableId, letters: &[LetterId]) -> Result<()> {
+        self.next()?.write_replayed(table, letters)
     }
 
     fn build_key(&mut self, table: TableId) -> Result<()> {

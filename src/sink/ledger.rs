@@ -68,6 +68,10 @@ pub struct LettersMark {
 /// A BLAKE3 hash.
 pub type Fingerprint = [u8; 32];
 
+/// What a dead letter is known by: eight bytes each for its member, its place in that, and its record. Letters that lie
+/// behind one another do so in an index, too, which is what keeps millions of them cheap.
+pub type LetterId = [u8; 24];
+
 /// How far a member of an input is loaded. `records = loaded + duplicate + filtered + rejected`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemberEntry {

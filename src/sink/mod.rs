@@ -13,7 +13,8 @@
 //!
 //! # The ledger
 //!
-//! `_feedmill_loads` and `_feedmill_inputs` say how far loads have come: [`LoadLedger`]. The table `_feedmill_tables` has a row for each table that feedmill has made: its `name`, the CREATE TABLE statement
+//! `_feedmill_loads` and `_feedmill_inputs` say how far loads have come: [`LoadLedger`]; `_feedmill_replayed` says which
+//! dead letters were loaded after all. The table `_feedmill_tables` has a row for each table that feedmill has made: its `name`, the CREATE TABLE statement
 //! as SQLite had it then (`created`), and what the caller says that it was made from (`definition`). A run replaces a
 //! table only if the ledger has its name and its CREATE TABLE statement is still the recorded one; a table that
 //! somebody else made, or dropped and made anew, or altered, is not touched unless the user asks for it. The ledger is
@@ -22,6 +23,7 @@
 //! have put on it; views stay.
 
 mod dead_letter;
+mod dead_letter_reader;
 mod failing;
 mod ledger;
 mod new_file;
@@ -30,8 +32,9 @@ mod sqlite;
 mod statements;
 
 pub use dead_letter::{DeadLetter, DeadLetterWriter};
+pub use dead_letter_reader::DeadLetterReader;
 pub use failing::FailingSink;
-pub use ledger::{Fingerprint, KeyState, LettersMark, Load, LoadLedger, MemberEntry, Mode};
+pub use ledger::{Fingerprint, KeyState, LetterId, LettersMark, Load, LoadLedger, MemberEntry, Mode};
 pub use options::SqliteOptions;
 pub use sqlite::{Database, SqliteSink, validate_sql};
 
@@ -97,6 +100,18 @@ pub trait Sink {
     /// # Errors
     /// When the target cannot be written.
     fn write_ledger(&mut self, table: TableId, ledger: &LoadLedger) -> Result<()>;
+
+    /// Whether an earlier replay, or this one, has loaded a dead letter into a table.
+    ///
+    /// # Errors
+    /// When the target cannot be read.
+    fn is_replayed(&mut self, table: TableId, letter: &LetterId) -> Result<bool>;
+
+    /// Remembers dead letters that are loaded into a table now, so that no replay loads them again.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    fn write_replayed(&mut self, table: TableId, letters: &[LetterId]) -> Result<()>;
 
     /// Gives a table with `KeyState::Deferred` its key.
     ///

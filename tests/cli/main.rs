@@ -9,4 +9,5 @@ mod inputs;
 mod jobs;
 mod packed;
 mod pipelines;
+mod replay;
 mod workdir;

@@ -8,7 +8,7 @@ use zip::write::SimpleFileOptions;
 
 use crate::workdir::{THREE, Workdir};
 
-fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in members {
         archive.start_file(*name, SimpleFileOptions::default()).unwrap();

@@ -120,7 +120,12 @@ impl Workdir {
 
     /// The dead letters in `errors.csv`.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
-        let mut reader = csv::Reader::from_path(self.path("errors.csv")).unwrap();
+        self.dead_letters_in("errors.csv")
+    }
+
+    /// The dead letters in a file.
+    pub(crate) fn dead_letters_in(&self, name: &str) -> Vec<DeadLetter> {
+        let mut reader = csv::Reader::from_path(self.path(name)).unwrap();
         let expected = "input member line record byte_offset byte_length code column value reason raw";
         assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>().join(" "), expected);
         reader.byte_records().map(|record| DeadLetter::read(&record.unwrap())).collect()

@@ -5,9 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::chunk::DataType;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sink::sqlite::{Existing, SqliteSink, published};
-use crate::sink::{Fingerprint, KeyState, LettersMark, Load, LoadLedger, MemberEntry, Mode, TableLayout, statements};
+use crate::sink::{
+    Fingerprint, KeyState, LetterId, LettersMark, Load, LoadLedger, MemberEntry, Mode, TableLayout, statements,
+};
 
-/// One row for each table that is loaded, and one for each member of its inputs. Paths are as the user wrote them.
+/// One row for each table that is loaded, one for each member of its inputs, and one for each dead letter of these that a
+/// replay has loaded. Paths are as the user wrote them.
 pub(super) const CREATE_LEDGER: &str = "
     CREATE TABLE IF NOT EXISTS _feedmill_loads (
         table_name TEXT PRIMARY KEY COLLATE NOCASE, definition TEXT NOT NULL, load INTEGER NOT NULL,
@@ -17,7 +20,9 @@ pub(super) const CREATE_LEDGER: &str = "
         table_name TEXT COLLATE NOCASE, input TEXT, member TEXT, header TEXT NOT NULL, load INTEGER NOT NULL,
         byte_offset INTEGER NOT NULL, blake3 TEXT NOT NULL, is_complete INTEGER NOT NULL, records INTEGER NOT NULL,
         loaded INTEGER NOT NULL, duplicate INTEGER NOT NULL, filtered INTEGER NOT NULL, rejected INTEGER NOT NULL,
-        PRIMARY KEY (table_name, input, member))";
+        PRIMARY KEY (table_name, input, member));
+    CREATE TABLE IF NOT EXISTS _feedmill_replayed (
+        table_name TEXT COLLATE NOCASE, letter BLOB, PRIMARY KEY (table_name, letter))";
 
 /// The index of a key while it is built. SQLite's own indexes of keys have names that no statement can give.
 const KEY_INDEX: &str = "_feedmill_key";
@@ -253,6 +258,23 @@ impl SqliteSink {
                 ])?;
             }
             Ok(())
+        };
+        write().map_err(|error| self.fail(&error))
+    }
+
+    /// Whether a replay has loaded a dead letter.
+    pub(super) fn has_letter(&self, table: &str, letter: &LetterId) -> Result<bool> {
+        let sql = "SELECT 1 FROM main._feedmill_replayed WHERE table_name = ?1 AND letter = ?2";
+        let found = self.connection.prepare_cached(sql).and_then(|mut find| find.exists(params![table, letter]));
+        found.map_err(|error| self.fail(&error))
+    }
+
+    /// Writes that a replay has loaded dead letters.
+    pub(super) fn write_letters(&self, table: &str, letters: &[LetterId]) -> Result<()> {
+        let sql = "INSERT INTO main._feedmill_replayed VALUES (?1, ?2)";
+        let write = || -> rusqlite::Result<()> {
+            let mut insert = self.connection.prepare_cached(sql)?;
+            letters.iter().try_for_each(|letter| insert.execute(params![table, letter]).map(drop))
         };
         write().map_err(|error| self.fail(&error))
     }

@@ -19,7 +19,7 @@ use crate::sink::sqlite::connection::{connect, database_error, is_about_the_data
 use crate::sink::sqlite::database::select_columns;
 use crate::sink::sqlite::values::{bind_rows, in_words};
 use crate::sink::statements;
-use crate::sink::{Load, LoadLedger, Mode, RowError, Sink, SqliteOptions, TableId, TableLayout};
+use crate::sink::{LetterId, Load, LoadLedger, Mode, RowError, Sink, SqliteOptions, TableId, TableLayout};
 
 pub use database::{Database, validate_sql};
 
@@ -182,7 +182,7 @@ impl SqliteSink {
             let drop = format!("DROP {kind} {}", published(&name));
             self.connection.execute_batch(&drop).map_err(|error| self.fail(&error))?;
         }
-        for forget in ["_feedmill_loads", "_feedmill_inputs"] {
+        for forget in ["_feedmill_loads", "_feedmill_inputs", "_feedmill_replayed"] {
             let sql = format!("DELETE FROM main.{forget} WHERE table_name = ?1");
             self.connection.execute(&sql, [name]).map_err(|error| self.fail(&error))?;
         }
@@ -391,6 +391,14 @@ impl Sink for SqliteSink {
 
     fn write_ledger(&mut self, table: TableId, ledger: &LoadLedger) -> Result<()> {
         self.write_load_ledger(&self.load_layout(table)?.name, ledger)
+    }
+
+    fn is_replayed(&mut self, table: TableId, letter: &LetterId) -> Result<bool> {
+        self.has_letter(&self.load_layout(table)?.name, letter)
+    }
+
+    fn write_replayed(&mut self, table: TableId, letters: &[LetterId]) -> Result<()> {
+        self.write_letters(&self.load_layout(table)?.name, letters)
     }
 
     fn build_key(&mut self, table: TableId) -> Result<()> {
