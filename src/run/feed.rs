@@ -67,14 +67,18 @@ impl FeedRun<'_> {
         let shutdown = self.options.shutdown.clone();
         let dedupe = load.as_ref().filter(|load| load.key != KeyState::Unkeyed && mode != Mode::Upsert);
         let dedupe = dedupe.map(|_| dedupe_options(inputs, self.options));
-        let left = self.options.memory_limit_bytes - dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let dedupe_bytes = dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
         let deduplicator = dedupe.map(|(options, _)| Deduplicator::new(&options));
         let known = load.as_ref().map(|load| load.known.clone());
         let hasher = KeyHasher::new();
         let reader = StreamingReader {
             feed: self.feed,
             inputs,
-            block_bytes: block_bytes(self.options.block_bytes, buffer_count, left),
+            block_bytes: block_bytes(
+                self.options.block_bytes,
+                buffer_count,
+                self.options.memory_limit_bytes.saturating_sub(dedupe_bytes),
+            ),
             sample: self.options.sample,
             on_read: Arc::new(move |bytes| {
                 counter.fetch_add(bytes, Ordering::Relaxed);
