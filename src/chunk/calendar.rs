@@ -1,7 +1,7 @@
 //! Dates as days and timestamps as microseconds since 1970-01-01: reading and writing ISO 8601, fields, shifting.
 //! The calendar itself is chrono's; time zones beyond a fixed offset in a text do not exist here.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime};
 
 /// Microseconds in a day.
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -128,9 +128,10 @@ pub fn write_date(out: &mut Vec<u8>, days: i64) {
 
 /// Appends a timestamp as `YYYY-MM-DD HH:MM:SS`, with six digits of fraction when there is one.
 pub fn write_timestamp(out: &mut Vec<u8>, micros: i64) {
-    let Some(datetime) = datetime_of(micros) else { return };
-    push_date(out, datetime.date());
-    for (separator, value) in [(b' ', datetime.hour()), (b':', datetime.minute()), (b':', datetime.second())] {
+    let Some(date) = date_of(micros.div_euclid(MICROS_PER_DAY)) else { return };
+    push_date(out, date);
+    let seconds = (micros.rem_euclid(MICROS_PER_DAY) / 1_000_000) as u32;
+    for (separator, value) in [(b' ', seconds / 3600), (b':', seconds / 60 % 60), (b':', seconds % 60)] {
         out.push(separator);
         push_digits(out, value, 2);
     }
