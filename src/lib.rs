@@ -20,7 +20,7 @@
 //! | | [`expr`] | SQL text to a bound program to values | files, groups |
 //! | | [`dedupe`] | which keys have come before, exactly | what a key is made of |
 //! | | [`aggregate`] | groups and exact partial results | SQL, files |
-//! | | [`sink`] | columns to SQLite and to the dead-letter file | what a table means |
+//! | | [`sink`] | columns to SQLite, its ledger of loads, the dead-letter file | what a table means |
 //! | plan | [`plan`] | what a pipeline file means, decided once | how it is computed |
 //! | move | [`run`] | threads, channels, order, memory limit | how a value is computed |
 //! | apart | [`reference`] | the slow, obvious engine | the fast one |
@@ -37,7 +37,7 @@
 //!    number of buffers, records by their greatest length, and groups by a share of the limit; a run whose groups need more
 //!    ends with an error and publishes nothing.
 //! 2. **Nothing lost.** `read = loaded + duplicate + filtered + rejected` for every feed, checked at the end of every run.
-//!    Every rejected record is in the dead-letter file, and rejecting it changes nothing about its neighbours.
+//!    Every rejected or duplicate record is in the dead-letter file, and rejecting it changes nothing about its neighbours.
 //! 3. **Exact.** Sums of integers, decimals and doubles are exact until they are rounded once, at the end. A record is a
 //!    duplicate only if an exact check says so.
 //! 4. **Deterministic.** The same input gives the same tables and the same dead letters for any number of threads and any

@@ -84,6 +84,20 @@ pub(super) struct ResourceArguments {
     pub(super) memory: u64,
 }
 
+/// What is written besides the database and the dead letters.
+#[derive(Debug, Args)]
+pub(super) struct OutputArguments {
+    /// Where temporary files go [default: what the system says]
+    #[arg(long, value_name = "DIR")]
+    pub(super) temp_dir: Option<PathBuf>,
+    /// Write the summary to a JSON file, too
+    #[arg(long, value_name = "FILE.json")]
+    pub(super) summary: Option<PathBuf>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// `feedmill run`
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -96,7 +110,7 @@ pub(super) struct Run {
     /// How much of the machine.
     #[command(flatten)]
     pub(super) resources: ResourceArguments,
-    /// Where rejected records go, with position, code and reason
+    /// Where rejected and duplicate records go, with position, code and reason
     #[arg(long, value_name = "FILE", default_value = "errors.csv")]
     pub(super) errors: PathBuf,
     /// Stop and publish nothing past this many rejected records (a load is then one transaction)
@@ -117,15 +131,9 @@ pub(super) struct Run {
     /// Whether records whose key was there before go to the dead letters
     #[arg(long, value_enum, default_value_t = OnDuplicate::Report, value_name = "WHAT")]
     pub(super) on_duplicate: OnDuplicate,
-    /// Where temporary files go [default: what the system says]
-    #[arg(long, value_name = "DIR")]
-    pub(super) temp_dir: Option<PathBuf>,
-    /// Write the summary to a JSON file, too
-    #[arg(long, value_name = "FILE.json")]
-    pub(super) summary: Option<PathBuf>,
-    /// Print the summary as JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    /// Besides the database.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
 }
 
 /// `feedmill check`
@@ -183,15 +191,9 @@ pub(super) struct Replay {
     /// Exit with 0 instead of 3 when records were rejected
     #[arg(long)]
     pub(super) allow_rejects: bool,
-    /// Where temporary files go [default: what the system says]
-    #[arg(long, value_name = "DIR")]
-    pub(super) temp_dir: Option<PathBuf>,
-    /// Write the summary to a JSON file, too
-    #[arg(long, value_name = "FILE.json")]
-    pub(super) summary: Option<PathBuf>,
-    /// Print the summary as JSON
-    #[arg(long)]
-    pub(super) json: bool,
+    /// Besides the database.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
 }
 
 /// `feedmill init`

@@ -6,7 +6,7 @@ use crate::cli::arguments::Replay;
 use crate::cli::progress::Bar;
 use crate::cli::run::{load, options, show_warnings};
 use crate::cli::text::{bytes, count, counted, seconds};
-use crate::cli::{Ending, Manner, print, summary};
+use crate::cli::{Ending, Manner, summary};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -25,22 +25,13 @@ pub(super) fn replay(arguments: &Replay, manner: Manner) -> Result<Ending> {
         show_warnings(warnings);
     }
     let options = Options {
-        temp_dir: arguments.temp_dir.clone(),
-        shutdown: Shutdown::on_signals()
-            .map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot watch for signals: {cause}")))?,
+        temp_dir: arguments.output.temp_dir.clone(),
+        shutdown: Shutdown::on_signals()?,
         ..options(&arguments.resources)
     };
     let errors = errors(arguments)?;
     let figures = into_database(&plan, &options, arguments, &errors, manner)?;
-    let json = summary::json(&figures);
-    if let Some(path) = &arguments.summary {
-        std::fs::write(path, &json).map_err(|cause| Error::io(ErrorKind::Output, "write", path, &cause))?;
-    }
-    if arguments.json {
-        print(&json)?;
-    } else if !manner.quiet {
-        print(&text(&figures, &arguments.letters, &arguments.db))?;
-    }
+    summary::show(&figures, &arguments.output, manner, &text(&figures, &arguments.letters, &arguments.db))?;
     Ok(if figures.rejected() > 0 && !arguments.allow_rejects { Ending::Rejects } else { Ending::Clean })
 }
 
@@ -63,7 +54,7 @@ fn into_database(plan: &Plan, options: &Options, arguments: &Replay, errors: &Pa
     let mut letters = DeadLetterWriter::new(errors, &arguments.db)?;
     let sqlite = SqliteOptions {
         mode: Mode::Append,
-        temp_dir: arguments.temp_dir.clone(),
+        temp_dir: arguments.output.temp_dir.clone(),
         functions: sqlite_functions(),
         ..SqliteOptions::default()
     };

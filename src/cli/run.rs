@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use crate::cli::arguments::{OnDuplicate, PipelineArguments, ResourceArguments, Run};
 use crate::cli::progress::Bar;
-use crate::cli::{Ending, Manner, print, summary};
+use crate::cli::{Ending, Manner, summary};
 use crate::error::Error;
-use crate::error::ErrorKind;
 use crate::error::Position;
 use crate::error::Result;
 use crate::plan::{Plan, Settings};
@@ -29,24 +28,18 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
         max_error_rate: arguments.max_error_rate,
         batch_rows: arguments.batch_rows,
         report_duplicates: arguments.on_duplicate == OnDuplicate::Report,
-        temp_dir: arguments.temp_dir.clone(),
-        shutdown: Shutdown::on_signals()
-            .map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot watch for signals: {cause}")))?,
+        temp_dir: arguments.output.temp_dir.clone(),
+        shutdown: Shutdown::on_signals()?,
         ..options(&arguments.resources)
     };
-    let sqlite =
-        SqliteOptions { mode: arguments.mode.into(), temp_dir: arguments.temp_dir.clone(), ..SqliteOptions::default() };
+    let sqlite = SqliteOptions {
+        mode: arguments.mode.into(),
+        temp_dir: arguments.output.temp_dir.clone(),
+        ..SqliteOptions::default()
+    };
     let mut figures = into_database(&plan, &options, &arguments.db, sqlite, &arguments.errors, manner)?;
     figures.elapsed_seconds = started.elapsed().as_secs_f64();
-    let json = summary::json(&figures);
-    if let Some(path) = &arguments.summary {
-        std::fs::write(path, &json).map_err(|cause| Error::io(ErrorKind::Output, "write", path, &cause))?;
-    }
-    if arguments.json {
-        print(&json)?;
-    } else if !manner.quiet {
-        print(&summary::text(&figures, &arguments.db))?;
-    }
+    summary::show(&figures, &arguments.output, manner, &summary::text(&figures, &arguments.db))?;
     if !figures.within_memory_limit() && !manner.quiet {
         eprintln!("warning: the peak memory was above --memory");
     }

@@ -5,11 +5,30 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::chunk::Scalar;
+use crate::cli::arguments::OutputArguments;
 use crate::cli::text::{Cell, bytes, count, counted, seconds, table};
+use crate::cli::{Manner, print};
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
 use crate::run::{FeedFigures, Figures};
 
+/// Writes the summary to the file that it was asked for, and prints it as JSON or as `text`.
+pub(super) fn show(figures: &Figures, output: &OutputArguments, manner: Manner, text: &str) -> Result<()> {
+    let json = json(figures);
+    if let Some(path) = &output.summary {
+        std::fs::write(path, &json).map_err(|cause| Error::io(ErrorKind::Output, "write", path, &cause))?;
+    }
+    if output.json {
+        print(&json)?;
+    } else if !manner.quiet {
+        print(text)?;
+    }
+    Ok(())
+}
+
 /// The summary as a JSON document.
-pub(super) fn json(figures: &Figures) -> String {
+fn json(figures: &Figures) -> String {
     let feeds: Map<String, Value> = figures.feeds.iter().map(|feed| (feed.name.clone(), feed_json(feed))).collect();
     let tables: Map<String, Value> =
         figures.tables.iter().map(|(name, rows)| (name.clone(), json!({ "rows": rows }))).collect();

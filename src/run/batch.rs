@@ -123,13 +123,9 @@ impl<'a> BatchWriter<'a> {
             self.write_rows(&ordered, &duplicates)?;
             self.note_progress(outcome, duplicates.len() as u64);
         }
-        self.next = Some(Position {
-            input: outcome.layout.origin.input.to_string(),
-            member: outcome.layout.origin.member.as_ref().map(ToString::to_string),
-            line: ordered.lines + outcome.lines + 1,
-            record: ordered.records + outcome.records + 1,
-            byte_offset: outcome.end,
-        });
+        let origin = &outcome.layout.origin;
+        let (line, record) = (ordered.lines + outcome.lines + 1, ordered.records + outcome.records + 1);
+        self.next = Some(origin.position(line, record, outcome.end));
         self.compute_seconds += outcome.busy.as_secs_f64();
         let is_full = |load: &Load| load.open.in_batches && load.records_in_batch >= self.run.options.batch_rows;
         if self.load.as_ref().is_some_and(is_full) {
@@ -252,13 +248,13 @@ impl<'a> BatchWriter<'a> {
         let Some(load) = &mut self.load else { return };
         load.records_in_batch += outcome.records;
         let origin = &outcome.layout.origin;
-        if !self.run.can_be_read_again(&origin.input) {
-            return;
-        }
         let member = origin.member.as_deref().unwrap_or("");
         // Members come one after the other.
         let is_it = |entry: &MemberEntry| *entry.input == *origin.input && entry.member == member;
         if !load.entries.last().is_some_and(is_it) {
+            if !self.run.can_be_read_again(&origin.input) {
+                return;
+            }
             load.entries.push(load.open.entry_of(origin, &outcome.layout.names));
         }
         let Some(entry) = load.entries.last_mut() else { return };
@@ -301,17 +297,14 @@ impl<'a> BatchWriter<'a> {
             self.figures.interrupted_at = Some(self.next.take().unwrap_or_else(start));
         }
         let Some(load) = &self.load else { return Ok(()) };
-        if is_interrupted && self.run.all_can_be_read_again() {
+        if is_interrupted && load.open.can_be_repeated {
             return self.write_ledger();
         }
-        let (table, key, in_batches) = (load.open.table, load.open.key, load.open.in_batches);
-        if in_batches && load.records_in_batch > 0 {
+        if load.open.in_batches && load.records_in_batch > 0 {
             self.commit_batch()?;
         }
-        if key == KeyState::Deferred {
-            self.sink.build_key(table)?;
-        }
         if let Some(load) = &mut self.load {
+            load.open.build_key(self.sink)?;
             load.open.ledger.is_finished = true;
         }
         self.write_ledger()
@@ -326,12 +319,7 @@ impl<'a> BatchWriter<'a> {
 /// Where a record of a block lies.
 fn position(ordered: &Ordered, record: u32, span: Span, lines: &mut LineCounter<'_>) -> Position {
     let outcome = &ordered.outcome;
-    let origin = &outcome.layout.origin;
-    Position {
-        input: origin.input.to_string(),
-        member: origin.member.as_ref().map(ToString::to_string),
-        line: ordered.lines + lines.lines_before(span.start) + 1,
-        record: ordered.records + u64::from(record) + 1,
-        byte_offset: outcome.offset + u64::from(span.start),
-    }
+    let line = ordered.lines + lines.lines_before(span.start) + 1;
+    let record = ordered.records + u64::from(record) + 1;
+    outcome.layout.origin.position(line, record, outcome.offset + u64::from(span.start))
 }

@@ -48,7 +48,7 @@ impl FeedRun<'_> {
         sink: &mut dyn Sink,
         targets: &[Target],
         letters: &mut DeadLetterWriter,
-        load: Option<OpenLoad>,
+        mut load: Option<OpenLoad>,
         progress: &mut dyn FnMut(Progress),
         stages: &mut Stages,
     ) -> Result<(FeedFigures, States)> {
@@ -69,7 +69,7 @@ impl FeedRun<'_> {
         let dedupe = dedupe.map(|_| dedupe_options(inputs, self.options));
         let dedupe_bytes = dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
         let deduplicator = dedupe.map(|(options, _)| Deduplicator::new(&options));
-        let known = load.as_ref().map(|load| load.known.clone());
+        let known = load.as_mut().map(|load| std::mem::take(&mut load.known));
         let hasher = KeyHasher::new();
         let reader = StreamingReader {
             feed: self.feed,
@@ -166,7 +166,7 @@ impl FeedRun<'_> {
     /// Opens the table of a feed that is loaded, and finds out what is left to do.
     pub(super) fn open_load(&self, sink: &mut dyn Sink) -> Result<Option<OpenLoad>> {
         let Some(layout) = load_layout(self.plan, self.feed) else { return Ok(None) };
-        let has_limit = self.max_errors().or(self.max_error_rate().map(|_| 0)).is_some();
+        let has_limit = self.max_errors().is_some() || self.max_error_rate().is_some();
         load::open(self.feed, &layout, self.inputs, has_limit, sink).map(Some)
     }
 
@@ -220,12 +220,7 @@ impl FeedRun<'_> {
 
     /// Whether an input can be read from its beginning in a later run.
     pub(super) fn can_be_read_again(&self, name: &str) -> bool {
-        self.inputs.iter().any(|input| input.name() == name && input.size().is_some())
-    }
-
-    /// Whether all of them can.
-    pub(super) fn all_can_be_read_again(&self) -> bool {
-        self.inputs.iter().all(|input| input.size().is_some())
+        self.inputs.iter().any(|input| input.name() == name && input.can_be_read_again())
     }
 
     pub(super) fn max_errors(&self) -> Option<u64> {

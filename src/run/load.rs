@@ -23,7 +23,7 @@ pub(super) enum Known {
 }
 
 /// What is known of the members of all inputs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct KnownMembers(HashMap<Origin, Known>);
 
 impl KnownMembers {
@@ -46,6 +46,8 @@ pub(super) struct OpenLoad {
     members: HashMap<Origin, MemberEntry>,
     /// What is known of its inputs.
     pub(super) known: KnownMembers,
+    /// Whether all inputs can be read again, so that an interrupted load can go on.
+    pub(super) can_be_repeated: bool,
     /// Whether the rows are committed in batches, each with its entry in the ledger.
     pub(super) in_batches: bool,
     /// Whether it goes on with a load that was interrupted.
@@ -70,13 +72,14 @@ pub(super) fn open(
     let load = sink.open_load(layout)?;
     // Rows of an input that can be read only once, rows that a limit may still take back, and rows in the place of a table
     // that is to stay until it can be replaced, are committed all at once.
-    let can_be_repeated = inputs.iter().all(|input| input.size().is_some());
+    let can_be_repeated = inputs.iter().all(Input::can_be_read_again);
     let mut open = OpenLoad {
         table: load.table,
         key: load.key,
         ledger: LoadLedger { definition: layout.definition.clone(), load: 1, ..LoadLedger::default() },
         members: HashMap::new(),
         known: KnownMembers::default(),
+        can_be_repeated,
         in_batches: can_be_repeated && !has_limit && mode != Mode::Replace,
         is_resumed: false,
         is_done: false,
@@ -92,19 +95,15 @@ pub(super) fn open(
     let last = ledger.load;
     if !ledger.is_finished && is_same && is_covered {
         open.is_resumed = true;
-        if mode == Mode::Upsert && open.key == KeyState::Deferred {
-            sink.build_key(open.table)?;
-            open.key = KeyState::Indexed;
+        if mode == Mode::Upsert {
+            open.build_key(sink)?;
         }
     } else if mode == Mode::Create {
         let new = recognised.len() - count(Recognised::Complete);
         refuse_to_add(layout, &ledger, &open.members, is_same, count(Recognised::Changed), new)?;
         open.is_done = true;
     } else {
-        if open.key == KeyState::Deferred {
-            sink.build_key(open.table)?;
-            open.key = KeyState::Indexed;
-        }
+        open.build_key(sink)?;
         open.is_done = can_be_repeated && count(Recognised::Complete) == recognised.len();
         if !ledger.is_finished {
             ledger.is_finished = true;
@@ -179,7 +178,7 @@ fn recognise_all(
     let on_read: OnRead = Arc::new(|_| Ok(()));
     let mut members = HashMap::new();
     for input in inputs {
-        if input.size().is_none() {
+        if !input.can_be_read_again() {
             // It can be read only once, and that is what the load does.
             members.insert(Origin { input: input.name().into(), member: None }, None);
             continue;
@@ -195,6 +194,15 @@ fn recognise_all(
 }
 
 impl OpenLoad {
+    /// Gives the table its key, where that was left for later.
+    pub(super) fn build_key(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        if self.key == KeyState::Deferred {
+            sink.build_key(self.table)?;
+            self.key = KeyState::Indexed;
+        }
+        Ok(())
+    }
+
     /// What the ledger says of a member before the next record of it is loaded.
     pub(super) fn entry_of(&self, origin: &Origin, header: &[String]) -> MemberEntry {
         let known = self.members.get(origin).cloned().unwrap_or_else(|| MemberEntry {

@@ -106,7 +106,7 @@ pub struct Progress {
 /// Runs a pipeline into a sink and publishes the result.
 ///
 /// # Errors
-/// Whatever ends the run; nothing is published then.
+/// Whatever ends the run; nothing is published then but the batches of loads that are committed already.
 pub fn run(
     plan: &Plan,
     options: &Options,

@@ -223,7 +223,7 @@ pub fn headers(feed: &FeedPlan) -> Result<Vec<MemberHeader>> {
     let on_read: OnRead = Arc::new(|_| Ok(()));
     let mut headers = Vec::new();
     for input in inputs(feed)? {
-        if input.size().is_none() {
+        if !input.can_be_read_again() {
             // What can be read only once is left for the run.
             continue;
         }

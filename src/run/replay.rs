@@ -406,7 +406,7 @@ fn header_of(run: &FeedRun<'_>, origin: &Origin) -> Result<Vec<String>> {
     let on_read: OnRead = Arc::new(|_| Ok(()));
     let find = || -> Result<Option<Vec<String>>> {
         for input in expand(&[origin.input.to_string()])? {
-            if input.size().is_none() || input.name() != &*origin.input {
+            if !input.can_be_read_again() || input.name() != &*origin.input {
                 continue;
             }
             for member in input.open(&on_read)? {
@@ -545,12 +545,6 @@ impl Batch {
 
 impl Letter {
     fn position(&self, origin: &Origin) -> Position {
-        Position {
-            input: origin.input.to_string(),
-            member: origin.member.as_ref().map(ToString::to_string),
-            line: self.line,
-            record: self.record,
-            byte_offset: self.byte_offset,
-        }
+        origin.position(self.line, self.record, self.byte_offset)
     }
 }

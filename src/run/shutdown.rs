@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Result;
+
 /// Whether somebody has asked the run to come to an early end. Clones speak of the same wish.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown(Arc<AtomicBool>);
@@ -24,10 +28,17 @@ impl Shutdown {
     ///
     /// # Errors
     /// When the system does not let signals be caught.
-    pub fn on_signals() -> io::Result<Self> {
+    pub fn on_signals() -> Result<Self> {
         let shutdown = Shutdown::default();
+        shutdown
+            .watch()
+            .map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot watch for signals: {cause}")))?;
+        Ok(shutdown)
+    }
+
+    fn watch(&self) -> io::Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let asked = shutdown.clone();
+        let asked = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             let mut first: Option<Instant> = None;
             for _ in signals.forever() {
@@ -39,7 +50,7 @@ impl Shutdown {
                 first.get_or_insert_with(Instant::now);
             }
         })?;
-        Ok(shutdown)
+        Ok(())
     }
 
     /// Asks the run to stop.

@@ -16,7 +16,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Position, Result};
 
 use compression::Packing;
 
@@ -54,6 +54,11 @@ impl Input {
     /// Its bytes on disk; `None` for stdin and pipes, which can be opened only once.
     pub fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// Whether it can be read from its beginning again, in this run or another.
+    pub fn can_be_read_again(&self) -> bool {
+        self.size.is_some()
     }
 
     /// Learns from the first bytes how it is packed, and offers what is in it.
@@ -170,6 +175,12 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The place of a record in it.
+    pub fn position(&self, line: u64, record: u64, byte_offset: u64) -> Position {
+        let member = self.member.as_ref().map(ToString::to_string);
+        Position { input: self.input.to_string(), member, line, record, byte_offset }
+    }
+
     fn error(&self, packing: Option<Packing>, cause: &io::Error) -> Error {
         // What decoders find wrong is never an error of the operating system.
         let Some(packing) = packing.filter(|_| cause.raw_os_error().is_none()) else {
