@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::sink::Mode;
+use crate::sink::{Mode, Writer};
 
 /// Very large CSV and zipped-CSV feeds to a clean, de-duplicated, aggregated SQLite database: exact numbers, bounded memory.
 #[derive(Debug, Parser)]
@@ -125,9 +125,15 @@ pub(super) struct Run {
     /// What to do about tables that are there already
     #[arg(long, value_enum, default_value_t = TableMode::Create, value_name = "MODE")]
     pub(super) mode: TableMode,
-    /// Commit the rows of a load after so many records
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) batch_rows: u64,
+    /// How new tables are written: as whole pages, published all at once, or by INSERT, committed in batches
+    #[arg(long, value_enum, default_value_t = WriterName::Auto, value_name = "HOW")]
+    pub(super) writer: WriterName,
+    /// Have SQLite check the whole database at the end
+    #[arg(long)]
+    pub(super) check_database: bool,
+    /// Commit rows that are inserted after so many records [default: 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) batch_rows: Option<u64>,
     /// Whether records whose key was there before go to the dead letters
     #[arg(long, value_enum, default_value_t = OnDuplicate::Report, value_name = "WHAT")]
     pub(super) on_duplicate: OnDuplicate,
@@ -310,6 +316,29 @@ impl From<TableMode> for Mode {
             TableMode::Append => Mode::Append,
             TableMode::Replace => Mode::Replace,
             TableMode::Upsert => Mode::Upsert,
+        }
+    }
+}
+
+/// How new tables are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum WriterName {
+    /// As pages where the database takes them, unless --batch-rows is given
+    Auto,
+    /// By INSERT; a load that was killed goes on behind its last batch
+    Insert,
+    /// As pages; a database that does not take them is refused
+    Bulk,
+}
+
+impl Run {
+    /// How new tables are written. Whoever gives the size of batches wants batches.
+    pub(super) fn writer(&self) -> Writer {
+        match self.writer {
+            WriterName::Auto if self.batch_rows.is_some() => Writer::Insert,
+            WriterName::Auto => Writer::Auto,
+            WriterName::Insert => Writer::Insert,
+            WriterName::Bulk => Writer::Bulk,
         }
     }
 }

@@ -77,7 +77,8 @@ fn describe_feed(plan: &Plan, feed: &FeedPlan) -> String {
 }
 
 fn describe_load(load: &RowLoad) -> String {
-    let batches = "  loaded in batches, each with its entry in the ledger\n";
+    let batches = "  a new table is written as whole pages and published with its entry in the ledger;\n  \
+                   rows for a table that exists are inserted in batches, each with its entry\n";
     if load.key.is_empty() {
         return batches.to_owned();
     }

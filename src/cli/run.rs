@@ -23,21 +23,28 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
     if manner.verbose {
         show_warnings(warnings);
     }
+    let resources = options(&arguments.resources);
     let options = Options {
         max_errors: arguments.max_errors,
         max_error_rate: arguments.max_error_rate,
-        batch_rows: arguments.batch_rows,
+        batch_rows: arguments.batch_rows.unwrap_or(resources.batch_rows),
         report_duplicates: arguments.on_duplicate == OnDuplicate::Report,
         temp_dir: arguments.output.temp_dir.clone(),
         shutdown: Shutdown::on_signals()?,
-        ..options(&arguments.resources)
+        ..resources
     };
     let sqlite = SqliteOptions {
         mode: arguments.mode.into(),
+        writer: arguments.writer(),
+        cache_bytes: run::cache_bytes(options.memory_limit_bytes),
+        sort_bytes: run::sort_bytes(options.memory_limit_bytes),
         temp_dir: arguments.output.temp_dir.clone(),
         ..SqliteOptions::default()
     };
     let mut figures = into_database(&plan, &options, &arguments.db, sqlite, &arguments.errors, manner)?;
+    if arguments.check_database {
+        Database::open(&arguments.db, &[])?.check()?;
+    }
     figures.elapsed_seconds = started.elapsed().as_secs_f64();
     summary::show(&figures, &arguments.output, manner, &summary::text(&figures, &arguments.db))?;
     if !figures.within_memory_limit() && !manner.quiet {

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -91,25 +92,25 @@ impl FeedRun<'_> {
             .num_threads(self.options.threads)
             .thread_name(|index| format!("worker-{index}"))
             .build()
-            .map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot start the workers: {cause}")))?;
+            .map_err(|cause| cannot_start(&cause))?;
         let budget = GroupBudget::new(self.options.memory_limit_bytes);
 
         std::thread::scope(|scope| {
-            let reading = scope.spawn(|| {
+            let reading = spawn(scope, "reader", || {
                 // Moved in, so that the workers see the end when the reader is done.
                 let (blocks_in, buffers_out) = (blocks_in, buffers_out);
                 reader.run(&buffers_out, &blocks_in)
-            });
-            let working = scope.spawn(|| {
+            })?;
+            let working = spawn(scope, "workers", || {
                 let (blocks_out, outcomes_in) = (blocks_out, outcomes_in);
                 pool.broadcast(|_| self.work(&hasher, &budget, &blocks_out, &outcomes_in))
-            });
+            })?;
             let total = inputs.iter().map(Input::size).sum();
             let report = |records| Progress { bytes: on_disk.load(Ordering::Relaxed), bytes_total: total, records };
-            let sequencing = scope.spawn(|| {
+            let sequencing = spawn(scope, "sequencer", || {
                 let (outcomes_out, ordered_in) = (outcomes_out, ordered_in);
                 Sequencer::new(deduplicator).run(&outcomes_out, &ordered_in)
-            });
+            })?;
             let mut writer = BatchWriter::new(self, sink, targets, letters, load);
             let written = writer.write_all(&ordered_out, &buffers_in, &mut |records| progress(report(records)));
             // If writing has failed, this is what stops the others.
@@ -243,6 +244,20 @@ impl FeedRun<'_> {
             format!("{rejected} of {read} records of `{name}` were rejected, more than --max-error-rate {limit}");
         Err(Error::new(ErrorKind::Limit, format!("{message}; nothing was published")))
     }
+}
+
+/// Starts a thread that has a name.
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    let thread = Builder::new().name(name.to_owned());
+    thread.spawn_scoped(scope, work).map_err(|cause| cannot_start(&cause))
+}
+
+fn cannot_start(cause: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Internal, format!("cannot start a thread: {cause}"))
 }
 
 pub(super) fn panicked() -> Error {

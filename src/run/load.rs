@@ -80,7 +80,7 @@ pub(super) fn open(
         members: HashMap::new(),
         known: KnownMembers::default(),
         can_be_repeated,
-        in_batches: can_be_repeated && !has_limit && mode != Mode::Replace,
+        in_batches: load.in_batches && can_be_repeated && !has_limit && mode != Mode::Replace,
         is_resumed: false,
         is_done: false,
     };

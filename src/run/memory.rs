@@ -39,6 +39,25 @@ const FILTER_PERCENT: u64 = 61;
 /// The share of what is not reserved that the keys in memory may take, in percent.
 const STORE_PERCENT: u64 = 10;
 
+/// The share of the limit that sorting the keys of a new table may take: one byte in so many. Sorted pieces that are
+/// larger than the most are no faster.
+const SORT_SHARE: u64 = 8;
+const SORT_BYTES_MAX: u64 = 64 << 20;
+
+/// The share of a memory limit that keys take while they are sorted.
+pub fn sort_bytes(limit: u64) -> usize {
+    (limit / SORT_SHARE).min(SORT_BYTES_MAX) as usize
+}
+
+/// The share of the limit that the page cache of the database may take: one byte in so many.
+const CACHE_SHARE: u64 = 16;
+const CACHE_BYTES_MAX: u64 = 16 << 20;
+
+/// The share of a memory limit that the page cache of the database takes.
+pub fn cache_bytes(limit: u64) -> usize {
+    (limit / CACHE_SHARE).min(CACHE_BYTES_MAX) as usize
+}
+
 /// A record with a key usually has at least so many bytes.
 const BYTES_PER_RECORD: u64 = 32;
 

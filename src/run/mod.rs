@@ -37,7 +37,7 @@ use crate::sink::{DeadLetterWriter, Sink};
 
 pub use figures::{FeedFigures, Figures, Report};
 pub use functions::sqlite_functions;
-pub use memory::peak_rss_bytes;
+pub use memory::{cache_bytes, peak_rss_bytes, sort_bytes};
 pub use reader::{MemberHeader, headers, open};
 pub use replay::replay;
 pub use shutdown::Shutdown;

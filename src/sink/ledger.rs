@@ -26,6 +26,8 @@ pub struct Load {
     pub key: KeyState,
     /// What is known of earlier loads; `None` for a table that had none.
     pub ledger: Option<LoadLedger>,
+    /// Whether rows can be committed before the load has come to its end.
+    pub in_batches: bool,
 }
 
 /// Who keeps the keys of a table apart.

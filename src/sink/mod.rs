@@ -23,6 +23,7 @@
 //! and no paths but those that the user wrote, so that equal runs leave equal databases. Replacing a table drops the indexes and triggers that others
 //! have put on it; views stay.
 
+mod btree;
 mod dead_letter;
 mod dead_letter_reader;
 mod failing;
@@ -31,12 +32,13 @@ mod new_file;
 mod options;
 mod sqlite;
 mod statements;
+mod stored;
 
 pub use dead_letter::{DeadLetter, DeadLetterWriter};
 pub use dead_letter_reader::DeadLetterReader;
 pub use failing::FailingSink;
 pub use ledger::{Fingerprint, KeyState, LetterId, LettersMark, Load, LoadLedger, MemberEntry, Mode};
-pub use options::SqliteOptions;
+pub use options::{SqliteOptions, Writer};
 pub use sqlite::{Database, SqliteSink, validate_sql};
 
 use std::fmt;

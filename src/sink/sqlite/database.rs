@@ -59,6 +59,23 @@ impl Database {
         Ok(names)
     }
 
+    /// Has SQLite look at every page, row and index of the database.
+    ///
+    /// # Errors
+    /// Of kind Output, with the first things that SQLite finds wrong.
+    pub fn check(&self) -> Result<()> {
+        let check = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.connection.prepare("PRAGMA integrity_check(10)")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        let found = check().map_err(|error| database_error("check", &self.path, &error))?;
+        if found == ["ok"] {
+            return Ok(());
+        }
+        let message = format!("{} is damaged: {}", self.path.display(), found.join("; "));
+        Err(Error::new(ErrorKind::Output, message).help("restore it from a copy, or remove it and run again"))
+    }
+
     /// The first `limit` rows of a SELECT.
     ///
     /// # Errors

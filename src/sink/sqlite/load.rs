@@ -1,9 +1,12 @@
 //! Tables that rows are added to: opening them, their ledger, and their keys. What is loaded when is the caller's business.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::chunk::DataType;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
+use crate::sink::sqlite::bulk::RowOrder;
+use crate::sink::sqlite::pages;
+use crate::sink::sqlite::pages::declaration;
 use crate::sink::sqlite::{Existing, SqliteSink, published};
 use crate::sink::{
     Fingerprint, KeyState, LetterId, LettersMark, Load, LoadLedger, MemberEntry, Mode, TableLayout, statements,
@@ -60,7 +63,7 @@ impl SqliteSink {
                 }
             }
         };
-        Ok(Load { table: self.add_load_target(layout)?, key, ledger })
+        Ok(Load { table: self.add_load_target(layout)?, key, ledger, in_batches: true })
     }
 
     /// Makes the table. Its key is added at the end, by `build_key`: rows in any order would visit the pages of the key's
@@ -71,10 +74,15 @@ impl SqliteSink {
             (false, Mode::Upsert) => KeyState::Indexed,
             (false, _) => KeyState::Deferred,
         };
+        if self.mode != Mode::Upsert
+            && let Some(table) = self.add_bulk_target(layout, RowOrder::Input)?
+        {
+            return Ok(Load { table, key, ledger: None, in_batches: false });
+        }
         let unkeyed = TableLayout { primary_key: Vec::new(), ..layout.clone() };
         let made = if key == KeyState::Deferred { &unkeyed } else { layout };
         self.create(made)?;
-        Ok(Load { table: self.add_load_target(layout)?, key, ledger: None })
+        Ok(Load { table: self.add_load_target(layout)?, key, ledger: None, in_batches: true })
     }
 
     fn foreign(&self, existing: &Existing) -> Error {
@@ -166,10 +174,7 @@ impl SqliteSink {
     /// Builds the index of the key over all rows at once, and makes it the PRIMARY KEY of the table.
     ///
     /// SQLite builds a sorted index ten times faster than a growing one, but only for CREATE INDEX. So the index is made
-    /// by that statement, and then the schema is rewritten to what CREATE TABLE with a PRIMARY KEY would have put there,
-    /// in the way that <https://www.sqlite.org/lang_altertable.html> (section 7) gives for changes that leave the content
-    /// alone. An index that belongs to a key is named `sqlite_autoindex_TABLE_N` and has no SQL text:
-    /// <https://www.sqlite.org/fileformat2.html>, section 2.6.1.
+    /// by that statement, and then the schema is rewritten to what CREATE TABLE with a PRIMARY KEY would have put there.
     pub(super) fn build_key_of(&self, layout: &TableLayout) -> Result<()> {
         let (table, key) = (published(&layout.name), statements::names(&layout.primary_key));
         let kibibytes = |bytes: usize| bytes / 1024;
@@ -183,8 +188,7 @@ impl SqliteSink {
         self.connection
             .execute_batch(&build)
             .map_err(|error| self.duplicate_key(layout, &table, &error).unwrap_or_else(|| self.fail(&error)))?;
-        let declared = statements::create_table(&statements::quote(&layout.name), layout);
-        let adopted = adopt_index(&self.connection, &layout.name, &declared);
+        let adopted = pages::adopt_index(&self.connection, &layout.name, KEY_INDEX, &declaration(layout));
         adopted.map_err(|error| self.fail(&error))?;
         self.remember(&layout.name, &layout.definition)
     }
@@ -278,22 +282,6 @@ impl SqliteSink {
         };
         write().map_err(|error| self.fail(&error))
     }
-}
-
-/// Makes the key's index the one that belongs to the PRIMARY KEY of the declaration.
-fn adopt_index(connection: &Connection, table: &str, declared: &str) -> rusqlite::Result<()> {
-    let version: i64 = connection.query_row("PRAGMA main.schema_version", [], |row| row.get(0))?;
-    connection.execute_batch("PRAGMA writable_schema = ON")?;
-    let changed = connection
-        .execute("UPDATE main.sqlite_schema SET sql = ?2 WHERE type = 'table' AND name = ?1", [table, declared])
-        .and_then(|_| {
-            let own = format!("sqlite_autoindex_{table}_1");
-            let sql = "UPDATE main.sqlite_schema SET name = ?2, sql = NULL WHERE type = 'index' AND name = ?1";
-            connection.execute(sql, [KEY_INDEX, &own])
-        })
-        .and_then(|_| connection.execute_batch(&format!("PRAGMA main.schema_version = {}", version + 1)));
-    connection.execute_batch("PRAGMA writable_schema = OFF")?;
-    changed
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<MemberEntry> {

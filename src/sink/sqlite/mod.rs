@@ -1,8 +1,10 @@
 //! SQLite as a sink; its folder is the only place that names rusqlite. Decides nothing about what the tables mean.
 
+mod bulk;
 mod connection;
 mod database;
 mod load;
+mod pages;
 mod values;
 
 #[cfg(test)]
@@ -14,12 +16,15 @@ use rusqlite::{Connection, OptionalExtension, ffi};
 
 use crate::chunk::{ColumnView, DataType, Field, Selection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::new_file::NewFile;
+use crate::sink::btree::page::PageBuffer;
+use crate::sink::new_file::{self, NewFile};
+use crate::sink::sqlite::bulk::{BulkTable, Roots, RowOrder, SortSpace, duplicate_key_error};
 use crate::sink::sqlite::connection::{connect, database_error, is_about_the_database, run_error};
 use crate::sink::sqlite::database::select_columns;
-use crate::sink::sqlite::values::{bind_rows, in_words};
+use crate::sink::sqlite::pages::BuiltTable;
+use crate::sink::sqlite::values::{bind_rows, stored_value};
 use crate::sink::statements;
-use crate::sink::{LetterId, Load, LoadLedger, Mode, RowError, Sink, SqliteOptions, TableId, TableLayout};
+use crate::sink::{LetterId, Load, LoadLedger, Mode, RowError, Sink, SqliteOptions, TableId, TableLayout, Writer};
 
 pub use database::{Database, validate_sql};
 
@@ -31,7 +36,12 @@ pub struct SqliteSink {
     new_file: Option<NewFile>,
     path: PathBuf,
     mode: Mode,
+    writer: Writer,
     cache_bytes: usize,
+    sort_bytes: usize,
+    temp_dir: PathBuf,
+    /// Pages that are done, if the database takes whole pages; known from the first transaction on.
+    pages: Option<PageBuffer>,
     /// What SQLite said at the last commit; it says something else once somebody else has written.
     data_version: Option<i64>,
     targets: Vec<Target>,
@@ -43,12 +53,27 @@ pub struct SqliteSink {
 #[derive(Debug)]
 struct Target {
     types: Vec<DataType>,
+    rows: RowWriter,
+    /// For a table that rows are loaded into, or that is built as pages: what it is to be in the end.
+    layout: Option<TableLayout>,
+}
+
+/// How a table takes rows.
+#[derive(Debug)]
+enum RowWriter {
+    /// By statements.
+    Insert(Inserts),
+    /// As pages, until it is complete.
+    Bulk(Option<Box<BulkTable>>),
+}
+
+/// The statements of a table.
+#[derive(Debug)]
+struct Inserts {
     batch: usize,
     insert_batch: String,
     insert_one: String,
-    /// For a table that rows are loaded into: what it is to be in the end.
-    layout: Option<TableLayout>,
-    /// The SELECT that finds a key in it.
+    /// The SELECT that finds a key; empty without one.
     find_key: String,
 }
 
@@ -79,14 +104,26 @@ const RESERVED_PREFIX: &str = "_feedmill_";
 const STATEMENT_CACHE: usize = 64;
 
 impl SqliteSink {
-    /// Opens a database, or creates one. A file that did not exist before is removed again unless the run commits.
+    /// Opens a database, or creates one. A file that did not exist before is removed again unless the run commits. Where
+    /// new tables are written as pages, it is built beside its path and put there, whole, by the first commit, which is
+    /// the last one then.
     ///
     /// # Errors
     /// Of kind Output, when the file cannot be created or written, is no SQLite database, or is locked by another
     /// process.
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self> {
-        let new_file = NewFile::create(path)?;
-        let connection = connect(path, &options.functions)?;
+        let in_one_piece = match options.writer {
+            Writer::Insert => false,
+            Writer::Auto => options.mode != Mode::Upsert && pages::are_possible(),
+            Writer::Bulk => true,
+        };
+        let new_file = if in_one_piece {
+            NewFile::create_beside(path)?
+        } else {
+            new_file::remove_abandoned(path)?;
+            NewFile::create(path)?
+        };
+        let connection = connect(new_file.as_ref().map_or(path, NewFile::location), &options.functions)?;
         let fail = |error: rusqlite::Error| database_error("open", path, &error);
         connection.busy_timeout(options.busy_timeout).map_err(fail)?;
         if let Some(directory) = &options.temp_dir {
@@ -103,6 +140,10 @@ impl SqliteSink {
             options.cache_bytes / 1024
         );
         connection.execute_batch(&settings).map_err(fail)?;
+        if new_file.as_ref().is_some_and(NewFile::is_beside) {
+            // Nobody reads the file if the process is killed, and it is on the disk before it gets its name.
+            connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF").map_err(fail)?;
+        }
         if connection.is_readonly("main").map_err(fail)? {
             return Err(Error::new(ErrorKind::Output, format!("cannot write {}: it is read-only", path.display()))
                 .help("make it writable, or give --db another path"));
@@ -113,7 +154,11 @@ impl SqliteSink {
             new_file,
             path: path.to_owned(),
             mode: options.mode,
+            writer: options.writer,
             cache_bytes: options.cache_bytes,
+            sort_bytes: options.sort_bytes,
+            temp_dir: options.temp_dir.clone().unwrap_or_else(std::env::temp_dir),
+            pages: None,
             data_version: None,
             targets: Vec::new(),
             unsorted: Vec::new(),
@@ -126,17 +171,18 @@ impl SqliteSink {
     }
 
     fn create(&self, layout: &TableLayout) -> Result<()> {
+        let create = statements::create_table(&published(&layout.name), layout);
+        self.connection
+            .execute_batch(&create)
+            .map_err(|error| if is_about_the_database(&error) { self.fail(&error) } else { refused(layout, &error) })?;
+        self.remember(&layout.name, &layout.definition)
+    }
+
+    /// Makes sure that a table can be made.
+    fn claim_name(&self, layout: &TableLayout) -> Result<()> {
         statements::check_layout(layout)?;
         self.check_name(&layout.name)?;
-        self.make_room(&layout.name)?;
-        let create = statements::create_table(&published(&layout.name), layout);
-        self.connection.execute_batch(&create).map_err(|error| {
-            if is_about_the_database(&error) {
-                return self.fail(&error);
-            }
-            Error::new(ErrorKind::Pipeline, format!("cannot make the table `{}`: {error}", layout.name))
-        })?;
-        self.remember(&layout.name, &layout.definition)
+        self.make_room(&layout.name)
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
@@ -189,34 +235,58 @@ impl SqliteSink {
         Ok(())
     }
 
-    /// Takes the rows of a load.
+    /// Takes the rows of a load into a table that exists.
     fn add_load_target(&mut self, layout: &TableLayout) -> Result<TableId> {
         let types = column_types(layout)?;
         let columns: Vec<String> = layout.columns.iter().map(|(name, _)| name.clone()).collect();
         let table = published(&layout.name);
-        let id = self.add_target(&format!("{table} ({})", statements::names(&columns)), types);
-        let target = &mut self.targets[id.0];
+        let mut inserts = Inserts::new(&format!("{table} ({})", statements::names(&columns)), types.len());
         if self.mode == Mode::Upsert {
             let conflict = statements::on_conflict(&columns, &layout.primary_key);
-            target.insert_batch += &conflict;
-            target.insert_one += &conflict;
+            inserts.insert_batch += &conflict;
+            inserts.insert_one += &conflict;
         }
-        target.find_key = statements::find_key(&table, &layout.primary_key);
-        target.layout = Some(layout.clone());
-        Ok(id)
+        inserts.find_key = statements::find_key(&table, &layout.primary_key);
+        Ok(self.add_target(types, RowWriter::Insert(inserts), Some(layout)))
     }
 
-    fn add_target(&mut self, table: &str, types: Vec<DataType>) -> TableId {
-        let batch = statements::rows_per_insert(types.len());
-        self.targets.push(Target {
-            batch,
-            insert_batch: statements::insert(table, types.len(), batch),
-            insert_one: statements::insert(table, types.len(), 1),
-            types,
-            layout: None,
-            find_key: String::new(),
-        });
+    fn add_target(&mut self, types: Vec<DataType>, rows: RowWriter, layout: Option<&TableLayout>) -> TableId {
+        self.targets.push(Target { types, rows, layout: layout.cloned() });
         TableId(self.targets.len() - 1)
+    }
+
+    /// Takes the rows of a new table, to build it as pages; `None` where the database takes none. The schema learns of it
+    /// when it is complete.
+    fn add_bulk_target(&mut self, layout: &TableLayout, order: RowOrder) -> Result<Option<TableId>> {
+        let Some(pages) = self.pages.as_ref() else { return Ok(None) };
+        let types = column_types(layout)?;
+        pages::try_declaration(&pages::declaration(layout)).map_err(|error| refused(layout, &error))?;
+        let sort = SortSpace { bytes: self.sort_bytes, temp_dir: &self.temp_dir };
+        let table = BulkTable::new(layout, types.clone(), order, pages.format(), sort);
+        Ok(Some(self.add_target(types, RowWriter::Bulk(Some(Box::new(table))), Some(layout))))
+    }
+
+    /// Brings a table that is built as pages to its end, if it is one and that has not been done.
+    fn complete(&mut self, table: TableId, with_key: bool) -> Result<()> {
+        let Some(Target { rows: RowWriter::Bulk(bulk), layout: Some(layout), .. }) = self.targets.get_mut(table.0)
+        else {
+            return Ok(());
+        };
+        let (Some(bulk), Some(pages)) = (bulk.take(), self.pages.as_mut()) else { return Ok(()) };
+        let layout = layout.clone();
+        let (connection, path) = (&self.connection, &self.path);
+        let fail = |error: rusqlite::Error| database_error("write", path, &error);
+        pages::restart(connection, pages).map_err(fail)?;
+        let Roots { table, key } = bulk.complete(with_key, pages, &mut |pages| {
+            pages::write(connection, pages).and_then(|()| pages::restart(connection, pages)).map_err(fail)
+        })?;
+        pages::write(connection, pages).map_err(fail)?;
+        let unkeyed = TableLayout { primary_key: Vec::new(), ..layout.clone() };
+        let is_keyed = with_key || layout.primary_key.is_empty();
+        let declaration = pages::declaration(if is_keyed { &layout } else { &unkeyed });
+        let built = BuiltTable { name: &layout.name, declaration: &declaration, root: table, key_root: key };
+        pages::add_to_schema(connection, &built).map_err(fail)?;
+        self.remember(&layout.name, &layout.definition)
     }
 
     fn load_layout(&self, table: TableId) -> Result<&TableLayout> {
@@ -224,18 +294,58 @@ impl SqliteSink {
         layout.ok_or_else(|| Error::new(ErrorKind::Internal, format!("{table:?} was not opened by open_load")))
     }
 
+    fn insert_rows(
+        &mut self,
+        table: TableId,
+        columns: &[ColumnView<'_>],
+        selection: &Selection,
+    ) -> std::result::Result<(), RowError> {
+        let failed = |row: usize, error: Error| RowError { row, error };
+        let Some(Target { types, rows: RowWriter::Insert(inserts), .. }) = self.targets.get(table.0) else {
+            return Ok(());
+        };
+        let fail = |error: rusqlite::Error| database_error("write", &self.path, &error);
+        let row_of = row_of(selection);
+        let mut nth = 0;
+        while nth < selection.len() {
+            let is_batch = selection.len() - nth >= inserts.batch;
+            let (sql, rows) = if is_batch { (&inserts.insert_batch, inserts.batch) } else { (&inserts.insert_one, 1) };
+            let mut insert = self.connection.prepare_cached(sql).map_err(|error| failed(nth, fail(error)))?;
+            let last = if is_batch { selection.len() - rows } else { selection.len() - 1 };
+            while nth <= last {
+                let scratch = &mut self.scratch;
+                bind_rows(&mut insert, types, columns, rows, |index| row_of(nth + index), scratch)
+                    .and_then(|()| insert.raw_execute())
+                    .map_err(|error| {
+                        let is_one = rows == 1 || is_about_the_database(&error);
+                        let row = if is_one {
+                            0
+                        } else {
+                            self.failing_row(types, &inserts.insert_one, columns, rows, &|index| row_of(nth + index))
+                        };
+                        failed(nth + row, fail(error))
+                    })?;
+                nth += rows;
+            }
+            // Bound texts are copies, which would live on in the cache of statements.
+            insert.clear_bindings();
+        }
+        Ok(())
+    }
+
     /// Which row of a statement that failed is at fault: the first one that fails alone.
     fn failing_row(
         &self,
-        target: &Target,
+        types: &[DataType],
+        insert_one: &str,
         columns: &[ColumnView<'_>],
         rows: usize,
         row_of: &dyn Fn(usize) -> usize,
     ) -> usize {
         let mut scratch = Vec::new();
         let fails = |row: &usize| {
-            let inserted = self.connection.prepare_cached(&target.insert_one).and_then(|mut insert| {
-                bind_rows(&mut insert, &target.types, columns, 1, |_| row_of(*row), &mut scratch)?;
+            let inserted = self.connection.prepare_cached(insert_one).and_then(|mut insert| {
+                bind_rows(&mut insert, types, columns, 1, |_| row_of(*row), &mut scratch)?;
                 insert.raw_execute()
             });
             inserted.is_err()
@@ -248,8 +358,9 @@ impl SqliteSink {
         self.connection.query_row("PRAGMA main.data_version", [], |row| row.get(0)).ok()
     }
 
-    /// Moves the rows that wait for their table, in order of its key.
-    fn settle(&self) -> Result<()> {
+    /// Completes the tables that are built as pages, and moves the rows that wait for their table, in order of its key.
+    fn settle(&mut self) -> Result<()> {
+        (0..self.targets.len()).try_for_each(|table| self.complete(TableId(table), true))?;
         for Unsorted { waiting, layout } in &self.unsorted {
             let key = statements::names(&layout.primary_key);
             let sorted = format!("SELECT * FROM {waiting} ORDER BY {key}");
@@ -268,13 +379,11 @@ impl SqliteSink {
         let key = &layout.primary_key;
         // SQLite does not say which; where looking for it fails, the message does without the values.
         let value = self.connection.query_row(&statements::duplicate_keys(rows, key), [], |row| {
-            (0..key.len()).map(|index| Ok(format!("{} = {}", key[index], in_words(row.get_ref(index)?)))).collect()
+            let in_words = |index: usize| row.get_ref(index).map(|value| stored_value(value).in_words());
+            (0..key.len()).map(|index| Ok(format!("{} = {}", key[index], in_words(index)?))).collect()
         });
         let value: Vec<String> = value.unwrap_or_else(|_| key.clone());
-        let message = format!("two rows of table `{}` have the same primary key ({})", layout.name, value.join(", "));
-        Some(Error::new(ErrorKind::Input, message).help(
-            "add the columns that tell the rows apart to its primary_key, or make its SELECT return one row a key",
-        ))
+        Some(duplicate_key_error(&layout.name, &value))
     }
 }
 
@@ -297,14 +406,29 @@ impl Sink for SqliteSink {
             let message = format!("another program has written to {} during the run", self.path.display());
             return Err(Error::new(ErrorKind::Output, message).help("what was committed is whole; run again to go on"));
         }
+        if self.pages.is_none() && self.writer != Writer::Insert {
+            match pages::format(&self.connection).map_err(|error| self.fail(&error))? {
+                Ok(format) => self.pages = Some(PageBuffer::new(format)),
+                Err(_) if self.writer == Writer::Auto => {}
+                Err(why) => {
+                    let message = format!("cannot write whole pages into {}: {why}", self.path.display());
+                    return Err(Error::new(ErrorKind::Output, message).help("use --writer auto or insert"));
+                }
+            }
+        }
         Ok(())
     }
 
     fn create_table(&mut self, layout: &TableLayout) -> Result<TableId> {
         let types = column_types(layout)?;
+        self.claim_name(layout)?;
+        if let Some(table) = self.add_bulk_target(layout, RowOrder::Key)? {
+            return Ok(table);
+        }
         self.create(layout)?;
         if layout.primary_key.is_empty() {
-            return Ok(self.add_target(&published(&layout.name), types));
+            let inserts = Inserts::new(&published(&layout.name), types.len());
+            return Ok(self.add_target(types, RowWriter::Insert(inserts), None));
         }
         // Rows in any order would visit the pages of the key's index at random: ten times slower once the index is
         // larger than the cache. They wait in a temporary table until `settle` sorts them.
@@ -312,7 +436,8 @@ impl Sink for SqliteSink {
         let plain = TableLayout { primary_key: Vec::new(), ..layout.clone() };
         let create = statements::create_table(&waiting, &plain);
         self.connection.execute_batch(&create).map_err(|error| self.fail(&error))?;
-        let table = self.add_target(&waiting, types);
+        let inserts = Inserts::new(&waiting, types.len());
+        let table = self.add_target(types, RowWriter::Insert(inserts), None);
         self.unsorted.push(Unsorted { waiting, layout: layout.clone() });
         Ok(table)
     }
@@ -326,7 +451,9 @@ impl Sink for SqliteSink {
         statements::check_layout(&layout)?;
         let create = statements::create_table(&staged(name), &layout);
         self.connection.execute_batch(&create).map_err(|error| self.fail(&error))?;
-        Ok(self.add_target(&staged(name), columns.iter().map(|field| field.data_type).collect()))
+        let types: Vec<DataType> = columns.iter().map(|field| field.data_type).collect();
+        let inserts = Inserts::new(&staged(name), types.len());
+        Ok(self.add_target(types, RowWriter::Insert(inserts), None))
     }
 
     fn rows(
@@ -336,37 +463,20 @@ impl Sink for SqliteSink {
         selection: &Selection,
     ) -> std::result::Result<(), RowError> {
         let failed = |row: usize, error: Error| RowError { row, error };
-        let Some(target) = self.targets.get(table.0).filter(|target| target.types.len() == columns.len()) else {
+        let Some(target) = self.targets.get_mut(table.0).filter(|target| target.types.len() == columns.len()) else {
             let message = format!("{table:?} does not have {} columns", columns.len());
             return Err(failed(0, Error::new(ErrorKind::Internal, message)));
         };
-        let fail = |error: rusqlite::Error| database_error("write", &self.path, &error);
-        let row_of = row_of(selection);
-        let mut nth = 0;
-        while nth < selection.len() {
-            let is_batch = selection.len() - nth >= target.batch;
-            let (sql, rows) = if is_batch { (&target.insert_batch, target.batch) } else { (&target.insert_one, 1) };
-            let mut insert = self.connection.prepare_cached(sql).map_err(|error| failed(nth, fail(error)))?;
-            let last = if is_batch { selection.len() - rows } else { selection.len() - 1 };
-            while nth <= last {
-                let scratch = &mut self.scratch;
-                bind_rows(&mut insert, &target.types, columns, rows, |index| row_of(nth + index), scratch)
-                    .and_then(|()| insert.raw_execute())
-                    .map_err(|error| {
-                        let is_one = rows == 1 || is_about_the_database(&error);
-                        let row = if is_one {
-                            0
-                        } else {
-                            self.failing_row(target, columns, rows, &|index| row_of(nth + index))
-                        };
-                        failed(nth + row, fail(error))
-                    })?;
-                nth += rows;
-            }
-            // Bound texts are copies, which would live on in the cache of statements.
-            insert.clear_bindings();
+        if matches!(target.rows, RowWriter::Insert(_)) {
+            return self.insert_rows(table, columns, selection);
         }
-        Ok(())
+        let (RowWriter::Bulk(Some(bulk)), Some(pages)) = (&mut target.rows, self.pages.as_mut()) else {
+            return Err(failed(0, Error::new(ErrorKind::Internal, format!("{table:?} is complete"))));
+        };
+        let fail = |error: rusqlite::Error| failed(0, database_error("write", &self.path, &error));
+        pages::restart(&self.connection, pages).map_err(fail)?;
+        bulk.push(columns, selection, pages)?;
+        pages::write(&self.connection, pages).map_err(fail)
     }
 
     fn open_load(&mut self, layout: &TableLayout) -> Result<Load> {
@@ -374,12 +484,16 @@ impl Sink for SqliteSink {
     }
 
     fn find_keys(&mut self, table: TableId, key: &[ColumnView<'_>], selection: &Selection) -> Result<Vec<bool>> {
-        let target = self.targets.get(table.0).filter(|target| !target.find_key.is_empty());
-        let target = target.ok_or_else(|| Error::new(ErrorKind::Internal, format!("{table:?} has no key")))?;
+        let no_key = || Error::new(ErrorKind::Internal, format!("{table:?} has no key to look for"));
+        let target = self.targets.get(table.0).ok_or_else(no_key)?;
+        let RowWriter::Insert(Inserts { find_key, .. }) = &target.rows else { return Err(no_key()) };
+        if find_key.is_empty() {
+            return Err(no_key());
+        }
         let fail = |error: rusqlite::Error| database_error("read", &self.path, &error);
         let types = target.key_types();
         let row_of = row_of(selection);
-        let mut find = self.connection.prepare_cached(&target.find_key).map_err(fail)?;
+        let mut find = self.connection.prepare_cached(find_key).map_err(fail)?;
         let mut found = Vec::with_capacity(selection.len());
         for nth in 0..selection.len() {
             bind_rows(&mut find, &types, key, 1, |_| row_of(nth), &mut self.scratch).map_err(fail)?;
@@ -390,6 +504,7 @@ impl Sink for SqliteSink {
     }
 
     fn write_ledger(&mut self, table: TableId, ledger: &LoadLedger) -> Result<()> {
+        self.complete(table, false)?;
         self.write_load_ledger(&self.load_layout(table)?.name, ledger)
     }
 
@@ -402,12 +517,16 @@ impl Sink for SqliteSink {
     }
 
     fn build_key(&mut self, table: TableId) -> Result<()> {
+        if matches!(self.targets.get(table.0), Some(Target { rows: RowWriter::Bulk(_), .. })) {
+            return self.complete(table, true);
+        }
         self.build_key_of(self.load_layout(table)?)
     }
 
     fn select_into(&mut self, layout: &TableLayout, sql: &str) -> Result<u64> {
         self.settle()?;
         let layout = statements::resolve(layout, select_columns(&self.connection, &layout.name, sql)?)?;
+        self.claim_name(&layout)?;
         self.create(&layout)?;
         let inserted = self.connection.execute(&format!("INSERT INTO {} {sql}", published(&layout.name)), []);
         inserted.map(|rows| rows as u64).map_err(|error| {
@@ -420,10 +539,23 @@ impl Sink for SqliteSink {
         self.settle()?;
         self.connection.execute_batch("COMMIT").map_err(|error| self.fail(&error))?;
         self.data_version = self.read_data_version();
-        if let Some(new_file) = &mut self.new_file {
-            new_file.keep();
+        match &mut self.new_file {
+            Some(new_file) => new_file.publish(),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+impl Inserts {
+    /// For a table (its name in SQL, with or without columns) and so many values a row.
+    fn new(table: &str, columns: usize) -> Self {
+        let batch = statements::rows_per_insert(columns);
+        Inserts {
+            batch,
+            insert_batch: statements::insert(table, columns, batch),
+            insert_one: statements::insert(table, columns, 1),
+            find_key: String::new(),
+        }
     }
 }
 
@@ -442,6 +574,11 @@ fn column_types(layout: &TableLayout) -> Result<Vec<DataType>> {
         let message = format!("table `{}` takes rows, but not all of its columns have a type", layout.name);
         Error::new(ErrorKind::Internal, message)
     })
+}
+
+/// What to say when SQLite does not make a table of that layout.
+fn refused(layout: &TableLayout, error: &rusqlite::Error) -> Error {
+    Error::new(ErrorKind::Pipeline, format!("cannot make the table `{}`: {error}", layout.name))
 }
 
 /// The row that stands at each place of a selection.

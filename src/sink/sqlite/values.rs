@@ -3,9 +3,8 @@
 use rusqlite::Statement;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use crate::chunk::calendar;
-use crate::chunk::decimal;
-use crate::chunk::{Cell, Column, ColumnView, DataType, Values};
+use crate::chunk::{Cell, Column, ColumnView, DataType};
+use crate::sink::stored::{Stored, stored};
 
 /// Binds `rows` rows to the parameters of an INSERT, column by column.
 pub(super) fn bind_rows(
@@ -38,53 +37,31 @@ fn bind_column(
     row_of: impl Fn(usize) -> usize,
     scratch: &mut Vec<u8>,
 ) -> rusqlite::Result<()> {
-    for (nth, parameter) in parameters.enumerate() {
-        let value = value_of(column, row_of(nth), data_type, scratch);
-        insert.raw_bind_parameter(parameter, ToSqlOutput::Borrowed(value))?;
+    for (nth, number) in parameters.enumerate() {
+        let value = stored(column, row_of(nth), data_type, scratch);
+        insert.raw_bind_parameter(number, ToSqlOutput::Borrowed(parameter(value)))?;
     }
     Ok(())
 }
 
-/// A value as SQLite stores it. Dates and timestamps are written into `scratch`.
+/// A stored value as a parameter.
 #[inline]
-fn value_of<'a>(column: &'a Column, row: usize, data_type: DataType, scratch: &'a mut Vec<u8>) -> ValueRef<'a> {
-    if !column.is_valid(row) {
-        return ValueRef::Null;
-    }
-    match (&column.values, data_type) {
-        (Values::Int(values), DataType::Decimal { scale, .. }) => {
-            ValueRef::Real(decimal::to_f64(i128::from(values[row]), scale))
-        }
-        (Values::Int(values), DataType::Date) => {
-            scratch.clear();
-            calendar::write_date(scratch, values[row]);
-            ValueRef::Text(scratch)
-        }
-        (Values::Int(values), DataType::Timestamp) => {
-            scratch.clear();
-            calendar::write_timestamp(scratch, values[row]);
-            ValueRef::Text(scratch)
-        }
-        (Values::Int(values), _) => ValueRef::Integer(values[row]),
-        (Values::Double(values), _) => ValueRef::Real(values[row]),
-        (Values::Bool(values), _) => ValueRef::Integer(i64::from(values[row])),
-        (Values::Text(text), _) => ValueRef::Text(text.get(row)),
+fn parameter(value: Stored<'_>) -> ValueRef<'_> {
+    match value {
+        Stored::Null => ValueRef::Null,
+        Stored::Integer(value) => ValueRef::Integer(value),
+        Stored::Real(value) => ValueRef::Real(value),
+        Stored::Text(text) => ValueRef::Text(text),
     }
 }
 
-pub(super) fn in_words(value: ValueRef<'_>) -> String {
-    const MAX_CHARACTERS: usize = 60;
+/// A result of a statement as a stored value; a blob is taken for text.
+pub(super) fn stored_value(value: ValueRef<'_>) -> Stored<'_> {
     match value {
-        ValueRef::Null => "NULL".to_owned(),
-        ValueRef::Integer(value) => value.to_string(),
-        ValueRef::Real(value) => value.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            let text = String::from_utf8_lossy(bytes);
-            match text.char_indices().nth(MAX_CHARACTERS) {
-                Some((end, _)) => format!("'{}...'", &text[..end]),
-                None => format!("'{text}'"),
-            }
-        }
+        ValueRef::Null => Stored::Null,
+        ValueRef::Integer(value) => Stored::Integer(value),
+        ValueRef::Real(value) => Stored::Real(value),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Stored::Text(bytes),
     }
 }
 

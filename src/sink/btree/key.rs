@@ -1,0 +1,96 @@
+//! Keys as bytes whose order is that of the values in an index of SQLite: NULL, numbers, text by its bytes. Equal keys have
+//! equal bytes, and the values can be read back.
+
+use crate::sink::stored::Stored;
+
+const NULL: u8 = 0;
+const INTEGER: u8 = 1;
+const REAL: u8 = 2;
+const TEXT: u8 = 3;
+
+/// Ends a text that is not the last value; it stands for a zero byte if 0xff follows.
+const TEXT_END: u8 = 0;
+const ESCAPED: u8 = 0xff;
+
+/// Appends the key of some values. The values at one place of all keys are NULL or of one type; `is_last` says for each
+/// whether it ends the key.
+#[inline]
+pub(in crate::sink) fn write(value: Stored<'_>, is_last: bool, out: &mut Vec<u8>) {
+    match value {
+        Stored::Null => out.push(NULL),
+        Stored::Integer(value) => {
+            out.push(INTEGER);
+            out.extend_from_slice(&(value as u64 ^ 1 << 63).to_be_bytes());
+        }
+        Stored::Real(value) => {
+            // Zero has one sign only. Negative numbers come first, the greater ones in front.
+            let bits = if value == 0.0 { 0 } else { value.to_bits() };
+            let ordered = if bits >> 63 == 0 { bits ^ 1 << 63 } else { !bits };
+            out.push(REAL);
+            out.extend_from_slice(&ordered.to_be_bytes());
+        }
+        Stored::Text(text) if is_last => {
+            out.push(TEXT);
+            out.extend_from_slice(text);
+        }
+        Stored::Text(text) => {
+            out.push(TEXT);
+            for byte in text {
+                out.push(*byte);
+                if *byte == TEXT_END {
+                    out.push(ESCAPED);
+                }
+            }
+            out.extend_from_slice(&[TEXT_END, TEXT_END]);
+        }
+    }
+}
+
+/// Calls `visit` with each of the `values` values of a key. Texts with zero bytes are put together in `scratch`.
+#[inline]
+pub(in crate::sink) fn read(mut key: &[u8], values: usize, scratch: &mut Vec<u8>, mut visit: impl FnMut(Stored<'_>)) {
+    let word = |key: &[u8]| key.get(1..9).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+    for place in 0..values {
+        match key.first() {
+            None | Some(&NULL) => {
+                visit(Stored::Null);
+                key = key.get(1..).unwrap_or_default();
+            }
+            Some(&INTEGER) => {
+                visit(Stored::Integer((word(key) ^ 1 << 63) as i64));
+                key = key.get(9..).unwrap_or_default();
+            }
+            Some(&REAL) => {
+                let ordered = word(key);
+                let bits = if ordered >> 63 == 1 { ordered ^ 1 << 63 } else { !ordered };
+                visit(Stored::Real(f64::from_bits(bits)));
+                key = key.get(9..).unwrap_or_default();
+            }
+            Some(_) if place + 1 == values => visit(Stored::Text(&key[1..])),
+            Some(_) => {
+                scratch.clear();
+                let mut bytes = key[1..].iter().copied();
+                let mut read = 1;
+                while let Some(byte) = bytes.next() {
+                    read += 1;
+                    if byte == TEXT_END {
+                        read += 1;
+                        if bytes.next() != Some(ESCAPED) {
+                            break;
+                        }
+                    }
+                    scratch.push(byte);
+                }
+                visit(Stored::Text(scratch));
+                key = key.get(read..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Whether one of the values of a key is NULL: such a key equals no other.
+pub(in crate::sink) fn has_null(key: &[u8], values: usize) -> bool {
+    let mut found = false;
+    read(key, values, &mut Vec::new(), |value| found |= value == Stored::Null);
+    found
+}

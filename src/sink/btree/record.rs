@@ -1,0 +1,129 @@
+//! Records: the values of a row as SQLite stores them (section 2.1). Knows nothing of pages.
+
+use crate::sink::stored::Stored;
+
+/// A record under construction.
+#[derive(Debug, Default)]
+pub(in crate::sink) struct Record {
+    types: Vec<u8>,
+    values: Vec<u8>,
+    header: Vec<u8>,
+}
+
+/// The greatest magnitude of a number of six bytes, which is shorter as an integer than as a double.
+const SIX_BYTES_MAX: u64 = (1 << 47) - 1;
+
+impl Record {
+    /// Begins a record.
+    #[inline]
+    pub(in crate::sink) fn clear(&mut self) {
+        self.types.clear();
+        self.values.clear();
+    }
+
+    /// Appends a value.
+    #[inline]
+    pub(in crate::sink) fn push(&mut self, value: Stored<'_>) {
+        match value {
+            Stored::Null => self.types.push(0),
+            Stored::Integer(value) => self.push_integer(value),
+            Stored::Real(value) => match whole(value) {
+                Some(value) => self.push_integer(value),
+                None => {
+                    self.types.push(7);
+                    self.values.extend_from_slice(&value.to_bits().to_be_bytes());
+                }
+            },
+            Stored::Text(text) => {
+                write_varint(13 + 2 * text.len() as u64, &mut self.types);
+                self.values.extend_from_slice(text);
+            }
+        }
+    }
+
+    #[inline]
+    fn push_integer(&mut self, value: i64) {
+        let (serial_type, bytes) = match magnitude(value) {
+            0 | 1 if value >= 0 => (8 + value as u8, 0),
+            0..=0x7f => (1, 1),
+            0..=0x7fff => (2, 2),
+            0..=0x7f_ffff => (3, 3),
+            0..=0x7fff_ffff => (4, 4),
+            0..=SIX_BYTES_MAX => (5, 6),
+            _ => (6, 8),
+        };
+        self.types.push(serial_type);
+        self.values.extend_from_slice(&value.to_be_bytes()[8 - bytes..]);
+    }
+
+    /// Ends it.
+    #[inline]
+    pub(in crate::sink) fn finish(&mut self) {
+        self.header.clear();
+        // The length counts itself, which may make it longer.
+        let types = self.types.len() as u64;
+        let bytes = types + varint_bytes(types);
+        write_varint(types + varint_bytes(bytes), &mut self.header);
+    }
+
+    /// Its bytes, in parts that lie one behind the other.
+    #[inline]
+    pub(in crate::sink) fn parts(&self) -> [&[u8]; 3] {
+        [&self.header, &self.types, &self.values]
+    }
+}
+
+/// The integer that a number of a column with REAL affinity is stored as, if that is shorter.
+#[inline]
+fn whole(value: f64) -> Option<i64> {
+    let integer = value as i64;
+    (integer as f64 == value && magnitude(integer) <= SIX_BYTES_MAX).then_some(integer)
+}
+
+/// What decides how many bytes an integer needs, in two's complement.
+#[inline]
+fn magnitude(value: i64) -> u64 {
+    (value ^ value >> 63) as u64
+}
+
+/// Reads a number that `write_varint` has written, and how many bytes it took; `None` if they are not all there.
+#[inline]
+pub(super) fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    if let Some(byte @ 0..0x80) = bytes.first() {
+        return Some((u64::from(*byte), 1));
+    }
+    let mut value = 0;
+    for (nth, byte) in bytes.iter().take(9).enumerate() {
+        if nth == 8 {
+            return Some((value << 8 | u64::from(*byte), 9));
+        }
+        value = value << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            return Some((value, nth + 1));
+        }
+    }
+    None
+}
+
+/// Appends a number in 1 to 9 bytes of 7 bits, the most significant first; the ninth has 8.
+#[inline]
+pub(super) fn write_varint(value: u64, out: &mut Vec<u8>) {
+    if value <= 0x7f {
+        out.push(value as u8);
+        return;
+    }
+    let bytes = varint_bytes(value);
+    if bytes == 9 {
+        (0..8).rev().for_each(|nth| out.push((value >> (8 + 7 * nth)) as u8 | 0x80));
+        out.push(value as u8);
+    } else {
+        (1..bytes).rev().for_each(|nth| out.push((value >> (7 * nth)) as u8 | 0x80));
+        out.push(value as u8 & 0x7f);
+    }
+}
+
+/// How many bytes a number takes.
+#[inline]
+pub(super) fn varint_bytes(value: u64) -> u64 {
+    (u64::from(64 - (value | 1).leading_zeros())).div_ceil(7).min(9)
+}

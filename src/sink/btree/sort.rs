@@ -1,0 +1,337 @@
+//! An external sort: keys with what belongs to them, in the order of the keys' bytes, in bounded memory. Equal keys keep the
+//! order in which they came.
+//!
+//! Entries collect in memory until their share of it is full; then they are sorted, on all cores, and written to a
+//! temporary file as a run. At the end all runs are merged. A run needs a buffer to be merged through, so when there are
+//! as many as memory has room for, they become one.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rayon::slice::ParallelSliceMut;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::btree::record::{read_varint, write_varint};
+
+/// Sorts entries.
+#[derive(Debug)]
+pub(in crate::sink) struct Sorter {
+    memory_bytes: usize,
+    temp_dir: PathBuf,
+    /// The entries in memory, one behind the other: the lengths of key and payload, key, payload.
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+    file: Option<File>,
+    /// In the order in which they were written.
+    runs: Vec<Run>,
+    head: Vec<u8>,
+}
+
+/// An entry in memory.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// The first bytes of its key, which mostly decide.
+    prefix: u64,
+    /// Where it lies.
+    at: u32,
+}
+
+/// Sorted entries in the temporary file.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    start: u64,
+    end: u64,
+}
+
+/// What is read of a run at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// The share of the memory that the buffers of runs may take: all of it, since nothing else is held then.
+const RUNS_MIN: usize = 2;
+
+impl Sorter {
+    /// A sorter that holds so many bytes at once, and puts the others into files in `temp_dir`.
+    pub(in crate::sink) fn new(memory_bytes: usize, temp_dir: &Path) -> Self {
+        Sorter {
+            memory_bytes: memory_bytes.min(u32::MAX as usize),
+            temp_dir: temp_dir.to_owned(),
+            arena: Vec::new(),
+            entries: Vec::new(),
+            file: None,
+            runs: Vec::new(),
+            head: Vec::new(),
+        }
+    }
+
+    /// Takes an entry; the payload comes in parts.
+    ///
+    /// # Errors
+    /// When temporary files cannot be written.
+    #[inline]
+    pub(in crate::sink) fn push(&mut self, key: &[u8], payload: &[&[u8]]) -> Result<()> {
+        let payload_len = payload.iter().map(|part| part.len()).sum::<usize>();
+        self.head.clear();
+        write_varint(key.len() as u64, &mut self.head);
+        write_varint(payload_len as u64, &mut self.head);
+        let held = self.arena.len() + size_of::<Entry>() * (self.entries.len() + 1);
+        if held + self.head.len() + key.len() + payload_len > self.memory_bytes && !self.entries.is_empty() {
+            self.spill().map_err(|cause| self.fail(&cause))?;
+        }
+        self.entries.push(Entry { prefix: prefix(key), at: self.arena.len() as u32 });
+        self.arena.extend_from_slice(&self.head);
+        self.arena.extend_from_slice(key);
+        payload.iter().for_each(|part| self.arena.extend_from_slice(part));
+        Ok(())
+    }
+
+    /// Calls `visit` with the key and the payload of each entry, in order.
+    ///
+    /// # Errors
+    /// When temporary files cannot be written or read, and those of `visit`.
+    pub(in crate::sink) fn for_each(mut self, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        self.sort();
+        if self.runs.is_empty() {
+            return self.entries.iter().try_for_each(|entry| {
+                let (key, payload, _) = parse(&self.arena[entry.at as usize..]).unwrap_or_default();
+                visit(key, payload)
+            });
+        }
+        self.spill().map_err(|cause| self.fail(&cause))?;
+        (self.arena, self.entries) = (Vec::new(), Vec::new());
+        let mut merge = self.merge().map_err(|cause| self.fail(&cause))?;
+        while let Some((key, payload)) = merge.next().map_err(|cause| self.fail(&cause))? {
+            visit(key, payload)?;
+        }
+        Ok(())
+    }
+
+    fn sort(&mut self) {
+        let arena = &self.arena;
+        let key = |entry: &Entry| parse(&arena[entry.at as usize..]).unwrap_or_default().0;
+        self.entries.par_sort_unstable_by(|left, right| {
+            let by_prefix = left.prefix.cmp(&right.prefix);
+            by_prefix.then_with(|| key(left).cmp(key(right)).then(left.at.cmp(&right.at)))
+        });
+    }
+
+    /// Writes the entries in memory as a run.
+    fn spill(&mut self) -> std::io::Result<()> {
+        if self.runs.len() >= (self.memory_bytes / BUFFER_BYTES).max(RUNS_MIN) {
+            self.merge_runs()?;
+        }
+        self.sort();
+        let mut writer = RunWriter::new(&mut self.file, &self.temp_dir)?;
+        for entry in &self.entries {
+            let from = &self.arena[entry.at as usize..];
+            let (_, _, len) = parse(from).unwrap_or_default();
+            writer.write(&from[..len])?;
+        }
+        self.runs.push(writer.finish()?);
+        self.arena.clear();
+        self.entries.clear();
+        Ok(())
+    }
+
+    /// Makes all runs one, in a file of its own.
+    fn merge_runs(&mut self) -> std::io::Result<()> {
+        let mut file = None;
+        let mut writer = RunWriter::new(&mut file, &self.temp_dir)?;
+        let mut merge = self.merge()?;
+        let mut head = Vec::new();
+        while let Some((key, payload)) = merge.next()? {
+            head.clear();
+            write_varint(key.len() as u64, &mut head);
+            write_varint(payload.len() as u64, &mut head);
+            [&head, key, payload].into_iter().try_for_each(|part| writer.write(part))?;
+        }
+        let run = writer.finish()?;
+        drop(merge);
+        (self.file, self.runs) = (file, vec![run]);
+        Ok(())
+    }
+
+    fn merge(&self) -> std::io::Result<Merge<'_>> {
+        let Some(file) = &self.file else { return Ok(Merge { cursors: Vec::new(), heap: Vec::new(), is_fresh: true }) };
+        Merge::new(self.runs.iter().map(|run| Cursor::new(file, *run)).collect())
+    }
+
+    fn fail(&self, cause: &std::io::Error) -> Error {
+        let help = "make room there, or give --temp-dir a directory on another disk";
+        Error::io(ErrorKind::Output, "sort keys in temporary files in", &self.temp_dir, cause).help(help)
+    }
+}
+
+/// The first eight bytes, as a number of the same order.
+#[inline]
+fn prefix(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut first = [0; 8];
+            first[..key.len()].copy_from_slice(key);
+            u64::from_be_bytes(first)
+        }
+    }
+}
+
+/// The key and the payload of the entry at the beginning of `bytes`, and its length; `None` if it is not there as a whole.
+#[inline]
+fn parse(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    let (key_len, key_len_bytes) = read_varint(bytes)?;
+    let (payload_len, payload_len_bytes) = read_varint(&bytes[key_len_bytes..])?;
+    let key_at = key_len_bytes + payload_len_bytes;
+    let payload_at = key_at + key_len as usize;
+    let end = payload_at + payload_len as usize;
+    (end <= bytes.len()).then(|| (&bytes[key_at..payload_at], &bytes[payload_at..end], end))
+}
+
+/// Appends a run to the temporary file.
+struct RunWriter<'a> {
+    writer: BufWriter<&'a File>,
+    start: u64,
+    written: u64,
+}
+
+impl<'a> RunWriter<'a> {
+    fn new(file: &'a mut Option<File>, temp_dir: &Path) -> std::io::Result<Self> {
+        let mut file = match file {
+            Some(file) => &*file,
+            none => none.insert(tempfile::tempfile_in(temp_dir)?),
+        };
+        let start = file.seek(SeekFrom::End(0))?;
+        Ok(RunWriter { writer: BufWriter::with_capacity(BUFFER_BYTES, file), start, written: 0 })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.written += bytes.len() as u64;
+        self.writer.write_all(bytes)
+    }
+
+    fn finish(mut self) -> std::io::Result<Run> {
+        self.writer.flush()?;
+        Ok(Run { start: self.start, end: self.start + self.written })
+    }
+}
+
+/// Reads a run.
+struct Cursor<'a> {
+    file: &'a File,
+    /// Where in the file the buffer ends, and where the run does.
+    at: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    /// Where the current entry begins in the buffer, and its parts.
+    start: usize,
+    prefix: u64,
+    key: (usize, usize),
+    len: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(file: &'a File, run: Run) -> Self {
+        Cursor { file, at: run.start, end: run.end, buffer: Vec::new(), start: 0, prefix: 0, key: (0, 0), len: 0 }
+    }
+
+    /// Goes on to the next entry; false at the end of the run.
+    #[inline]
+    fn advance(&mut self) -> std::io::Result<bool> {
+        self.start += self.len;
+        self.len = 0;
+        loop {
+            if let Some((key, payload, len)) = parse(&self.buffer[self.start..]) {
+                let payload_at = self.start + len - payload.len();
+                self.key = (payload_at - key.len(), payload_at);
+                self.prefix = prefix(key);
+                self.len = len;
+                return Ok(true);
+            }
+            if self.at == self.end {
+                return Ok(false);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads on; an entry that is longer than the buffer makes it longer.
+    fn fill(&mut self) -> std::io::Result<()> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let have = self.buffer.len();
+        let wanted = (self.end - self.at).min(BUFFER_BYTES.max(have) as u64) as usize;
+        self.buffer.resize(have + wanted, 0);
+        self.file.read_exact_at(&mut self.buffer[have..], self.at)?;
+        self.at += wanted as u64;
+        Ok(())
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.buffer[self.key.0..self.key.1]
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.buffer[self.key.1..self.start + self.len]
+    }
+}
+
+/// Merges runs.
+struct Merge<'a> {
+    cursors: Vec<Cursor<'a>>,
+    /// Cursors as a heap, the one with the least key on top; of equal keys that of the earlier run.
+    heap: Vec<usize>,
+    /// Whether the entry on top is still to be given out.
+    is_fresh: bool,
+}
+
+impl<'a> Merge<'a> {
+    fn new(mut cursors: Vec<Cursor<'a>>) -> std::io::Result<Self> {
+        let mut heap = Vec::new();
+        for (index, cursor) in cursors.iter_mut().enumerate() {
+            if cursor.advance()? {
+                heap.push(index);
+            }
+        }
+        let mut merge = Merge { cursors, heap, is_fresh: true };
+        (0..merge.heap.len() / 2).rev().for_each(|place| merge.sift_down(place));
+        Ok(merge)
+    }
+
+    /// The next entry.
+    #[inline]
+    fn next(&mut self) -> std::io::Result<Option<(&[u8], &[u8])>> {
+        if !std::mem::take(&mut self.is_fresh)
+            && let Some(top) = self.heap.first()
+        {
+            if !self.cursors[*top].advance()? {
+                self.heap.swap_remove(0);
+            }
+            self.sift_down(0);
+        }
+        Ok(self.heap.first().map(|top| (self.cursors[*top].key(), self.cursors[*top].payload())))
+    }
+
+    /// Whether one cursor comes before another one.
+    #[inline]
+    fn is_less(&self, left: usize, right: usize) -> bool {
+        let (one, other) = (&self.cursors[left], &self.cursors[right]);
+        let by_prefix = one.prefix.cmp(&other.prefix);
+        by_prefix.then_with(|| one.key().cmp(other.key()).then(left.cmp(&right))).is_lt()
+    }
+
+    fn sift_down(&mut self, mut place: usize) {
+        loop {
+            let mut least = place;
+            for child in [2 * place + 1, 2 * place + 2] {
+                if child < self.heap.len() && self.is_less(self.heap[child], self.heap[least]) {
+                    least = child;
+                }
+            }
+            if least == place {
+                return;
+            }
+            self.heap.swap(place, least);
+            place = least;
+        }
+    }
+}

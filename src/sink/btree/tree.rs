@@ -1,0 +1,199 @@
+//! Trees from rows and entries in ascending order, leaf by leaf, with the interior pages stacked on top.
+
+use crate::sink::btree::Format;
+use crate::sink::btree::page::{Page, PageBuffer, PageKind};
+use crate::sink::btree::record::write_varint;
+
+/// Builds the tree of a table from its rows.
+#[derive(Debug)]
+pub(in crate::sink) struct TableTree {
+    leaf: Page,
+    interior: Levels,
+    last_rowid: i64,
+    scratch: CellScratch,
+}
+
+/// Builds the tree of an index, or of a WITHOUT ROWID table, from its entries.
+#[derive(Debug)]
+pub(in crate::sink) struct IndexTree {
+    levels: Levels,
+    scratch: CellScratch,
+}
+
+/// The parts of a cell that are not part of its payload.
+#[derive(Debug, Default)]
+struct CellScratch {
+    head: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl TableTree {
+    /// A table without rows.
+    pub(in crate::sink) fn new(format: Format) -> Self {
+        TableTree {
+            leaf: Page::new(PageKind::TableLeaf, format),
+            interior: Levels { format, kinds: [PageKind::TableInterior; 2], levels: Vec::new() },
+            last_rowid: 0,
+            scratch: CellScratch::default(),
+        }
+    }
+
+    /// Appends a row; its record comes in parts. Rowids ascend.
+    #[inline]
+    pub(in crate::sink) fn push(&mut self, rowid: i64, record: &[&[u8]; 3], out: &mut PageBuffer) {
+        let len = record.iter().map(|part| part.len()).sum::<usize>();
+        let local = out.format().local_in_table(len);
+        let CellScratch { head, payload } = &mut self.scratch;
+        head.clear();
+        write_varint(len as u64, head);
+        write_varint(rowid as u64, head);
+        let bytes = head.len() + local + if local < len { 4 } else { 0 };
+        if !self.leaf.fits(bytes) {
+            let child = self.leaf.close(None, out);
+            payload.clear();
+            write_varint(self.last_rowid as u64, payload);
+            self.interior.add(0, Some(child), payload, out);
+        }
+        if local == len {
+            let [header, types, values] = record;
+            self.leaf.push(&[head, header, types, values]);
+        } else {
+            payload.clear();
+            record.iter().for_each(|part| payload.extend_from_slice(part));
+            let overflow = write_overflow(&payload[local..], out);
+            self.leaf.push(&[head, &payload[..local], &overflow.to_be_bytes()]);
+        }
+        self.last_rowid = rowid;
+    }
+
+    /// Ends the tree and returns its root.
+    pub(in crate::sink) fn finish(mut self, out: &mut PageBuffer) -> u32 {
+        let last = self.leaf.close(None, out);
+        self.interior.finish(Some(last), out)
+    }
+}
+
+impl IndexTree {
+    /// An index without entries.
+    pub(in crate::sink) fn new(format: Format) -> Self {
+        let kinds = [PageKind::IndexLeaf, PageKind::IndexInterior];
+        IndexTree { levels: Levels { format, kinds, levels: Vec::new() }, scratch: CellScratch::default() }
+    }
+
+    /// Appends an entry; its record comes in parts. Entries ascend.
+    #[inline]
+    pub(in crate::sink) fn push(&mut self, record: &[&[u8]; 3], out: &mut PageBuffer) {
+        let len = record.iter().map(|part| part.len()).sum::<usize>();
+        let local = out.format().local_in_index(len);
+        let CellScratch { head: cell, payload } = &mut self.scratch;
+        cell.clear();
+        write_varint(len as u64, cell);
+        if local == len {
+            record.iter().for_each(|part| cell.extend_from_slice(part));
+        } else {
+            payload.clear();
+            record.iter().for_each(|part| payload.extend_from_slice(part));
+            cell.extend_from_slice(&payload[..local]);
+            cell.extend_from_slice(&write_overflow(&payload[local..], out).to_be_bytes());
+        }
+        self.levels.add(0, None, cell, out);
+    }
+
+    /// Ends the tree and returns its root.
+    pub(in crate::sink) fn finish(mut self, out: &mut PageBuffer) -> u32 {
+        self.levels.at(0);
+        self.levels.finish(None, out)
+    }
+}
+
+/// Writes a chain of overflow pages and returns the first. The last one comes first, since a page names its successor.
+fn write_overflow(rest: &[u8], out: &mut PageBuffer) -> u32 {
+    let Format { page_size, usable } = out.format();
+    let mut next = 0;
+    for chunk in rest.chunks(usable - 4).rev() {
+        let mut page = vec![0; page_size];
+        page[..4].copy_from_slice(&u32::to_be_bytes(next));
+        page[4..4 + chunk.len()].copy_from_slice(chunk);
+        next = out.append(&page);
+    }
+    next
+}
+
+/// The pages of a tree of which one is open at each level, the lowest one first. A cell that does not fit into its page
+/// moves up and separates the page from the next one.
+#[derive(Debug)]
+struct Levels {
+    format: Format,
+    /// Of the lowest level, and of those above.
+    kinds: [PageKind; 2],
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    page: Page,
+    /// A cell that did not fit. Whether it separates this page from the next one is not known before the next cell.
+    waiting: Option<(Option<u32>, Vec<u8>)>,
+}
+
+impl Level {
+    fn push(&mut self, child: Option<u32>, cell: &[u8]) {
+        match child {
+            Some(child) => self.page.push(&[&child.to_be_bytes(), cell]),
+            None => self.page.push(&[cell]),
+        }
+    }
+
+    /// Takes the last cell back.
+    fn pop(&mut self, has_children: bool) -> (Option<u32>, Vec<u8>) {
+        let mut cell = self.page.pop();
+        if !has_children {
+            return (None, cell);
+        }
+        let rest = cell.split_off(4);
+        (cell.try_into().ok().map(u32::from_be_bytes), rest)
+    }
+}
+
+impl Levels {
+    /// The level at a height, which may be the first one above the others.
+    fn at(&mut self, height: usize) -> &mut Level {
+        if height == self.levels.len() {
+            let kind = self.kinds[height.min(1)];
+            self.levels.push(Level { page: Page::new(kind, self.format), waiting: None });
+        }
+        &mut self.levels[height]
+    }
+
+    /// Appends a cell, with the child on its left.
+    fn add(&mut self, height: usize, child: Option<u32>, cell: &[u8], out: &mut PageBuffer) {
+        let level = self.at(height);
+        if let Some((last_child, separator)) = level.waiting.take() {
+            let closed = level.page.close(last_child, out);
+            level.push(child, cell);
+            self.add(height + 1, Some(closed), &separator, out);
+        } else if level.page.fits(cell.len() + child.map_or(0, |_| 4)) {
+            level.push(child, cell);
+        } else {
+            level.waiting = Some((child, cell.to_vec()));
+        }
+    }
+
+    /// Closes all pages, given the last child of the lowest level, and returns the root.
+    fn finish(&mut self, mut last_child: Option<u32>, out: &mut PageBuffer) -> u32 {
+        let mut height = 0;
+        while height < self.levels.len() {
+            let level = &mut self.levels[height];
+            if let Some((child, cell)) = level.waiting.take() {
+                let (left_child, separator) = level.pop(child.is_some());
+                let closed = level.page.close(left_child, out);
+                level.push(child, &cell);
+                self.add(height + 1, Some(closed), &separator, out);
+            }
+            last_child = Some(self.levels[height].page.close(last_child, out));
+            height += 1;
+        }
+        // A table of one leaf has no other level: that leaf is its root.
+        last_child.unwrap_or_default()
+    }
+}

@@ -1,0 +1,217 @@
+//! Tables that are built as pages: rows to records to trees, which the schema learns of when they are complete. How the
+//! trees look is `btree`'s business, and how pages reach the file that of `pages`.
+
+use std::path::Path;
+
+use crate::chunk::{ColumnView, DataType, Selection};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::btree::Format;
+use crate::sink::btree::key;
+use crate::sink::btree::page::PageBuffer;
+use crate::sink::btree::record::Record;
+use crate::sink::btree::sort::Sorter;
+use crate::sink::btree::tree::{IndexTree, TableTree};
+use crate::sink::stored::{Stored, resolve, stored};
+use crate::sink::{RowError, TableLayout};
+
+/// A table under construction.
+#[derive(Debug)]
+pub(super) struct BulkTable {
+    format: Format,
+    types: Vec<DataType>,
+    /// The places of the columns in the order in which a record has them.
+    order: Vec<usize>,
+    /// The places of the key's columns.
+    key: Vec<usize>,
+    key_names: Vec<String>,
+    name: String,
+    rows: Rows,
+    record: Record,
+    key_bytes: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// Where the rows are.
+#[derive(Debug)]
+enum Rows {
+    /// In the tree, in the order in which they came. Their keys wait, with the rowids.
+    AsTheyCame { tree: TableTree, rows: i64, keys: Option<Sorter> },
+    /// Waiting, to be sorted by their keys.
+    ByKey(Sorter),
+}
+
+/// The roots of a table that is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Roots {
+    /// That of the table.
+    pub(super) table: u32,
+    /// That of the index of its key.
+    pub(super) key: Option<u32>,
+}
+
+/// The memory of a sort, and where its files go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SortSpace<'a> {
+    pub(super) bytes: usize,
+    pub(super) temp_dir: &'a Path,
+}
+
+/// Whose order the rows of a table have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowOrder {
+    /// The order in which they come.
+    Input,
+    /// That of the primary key.
+    Key,
+}
+
+/// Pages are written when there are so many bytes of them.
+const WRITE_BYTES: usize = 1 << 20;
+
+impl BulkTable {
+    /// A table without rows.
+    pub(super) fn new(
+        layout: &TableLayout,
+        types: Vec<DataType>,
+        order: RowOrder,
+        format: Format,
+        sort: SortSpace<'_>,
+    ) -> Self {
+        let place = |name: &String| layout.columns.iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
+        let key: Vec<usize> = layout.primary_key.iter().filter_map(place).collect();
+        let sorter = || Sorter::new(sort.bytes, sort.temp_dir);
+        let is_by_key = !key.is_empty() && order == RowOrder::Key;
+        BulkTable {
+            format,
+            order: (0..types.len()).collect(),
+            types,
+            key_names: layout.primary_key.clone(),
+            name: layout.name.clone(),
+            rows: if is_by_key {
+                Rows::ByKey(sorter())
+            } else {
+                let keys = (!key.is_empty()).then(sorter);
+                Rows::AsTheyCame { tree: TableTree::new(format), rows: 0, keys }
+            },
+            key,
+            record: Record::default(),
+            key_bytes: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Appends rows. Pages that are done go to `out`.
+    pub(super) fn push(
+        &mut self,
+        columns: &[ColumnView<'_>],
+        selection: &Selection,
+        out: &mut PageBuffer,
+    ) -> std::result::Result<(), RowError> {
+        let mut failed = Ok(());
+        let mut nth = 0;
+        selection.for_each(|row| {
+            if failed.is_ok() {
+                failed = self.push_row(columns, row, out).map_err(|error| RowError { row: nth, error });
+                nth += 1;
+            }
+        });
+        failed
+    }
+
+    #[inline]
+    fn push_row(&mut self, columns: &[ColumnView<'_>], row: usize, out: &mut PageBuffer) -> Result<()> {
+        let BulkTable { types, order, key, record, key_bytes, scratch, rows, .. } = self;
+        record.clear();
+        for place in order.iter() {
+            let (column, row) = resolve(&columns[*place], row);
+            record.push(stored(column, row, types[*place], scratch));
+        }
+        record.finish();
+        key_bytes.clear();
+        for (nth, place) in key.iter().enumerate() {
+            let (column, row) = resolve(&columns[*place], row);
+            key::write(stored(column, row, types[*place], scratch), nth + 1 == key.len(), key_bytes);
+        }
+        match rows {
+            Rows::AsTheyCame { tree, rows, keys } => {
+                *rows += 1;
+                tree.push(*rows, &record.parts(), out);
+                match keys {
+                    Some(keys) => keys.push(key_bytes, &[&rows.to_be_bytes()]),
+                    None => Ok(()),
+                }
+            }
+            Rows::ByKey(sorter) => sorter.push(key_bytes, &record.parts()),
+        }
+    }
+
+    /// Ends the table, with the index of its key or without it, and returns the roots. `write` takes pages that are done
+    /// and empties the buffer.
+    ///
+    /// # Errors
+    /// When two rows have the same key, and those of sorting and of `write`.
+    pub(super) fn complete(
+        self,
+        with_key: bool,
+        out: &mut PageBuffer,
+        write: &mut dyn FnMut(&mut PageBuffer) -> Result<()>,
+    ) -> Result<Roots> {
+        let BulkTable { format, key, key_names, name, rows, mut record, mut key_bytes, mut scratch, .. } = self;
+        let mut index = IndexTree::new(format);
+        let mut is_first = true;
+        let mut push_key = |key_of_row: &[u8], rowid: i64, out: &mut PageBuffer| -> Result<()> {
+            if !is_first && *key_bytes == *key_of_row && !key::has_null(key_of_row, key.len()) {
+                return Err(duplicate_key(&name, &key_names, key_of_row));
+            }
+            is_first = false;
+            key_bytes.clear();
+            key_bytes.extend_from_slice(key_of_row);
+            record.clear();
+            key::read(key_of_row, key.len(), &mut scratch, |value| record.push(value));
+            record.push(Stored::Integer(rowid));
+            record.finish();
+            index.push(&record.parts(), out);
+            Ok(())
+        };
+        let mut write_full = |out: &mut PageBuffer| if out.bytes() < WRITE_BYTES { Ok(()) } else { write(out) };
+        let table = match rows {
+            Rows::AsTheyCame { tree, keys, .. } => {
+                let root = tree.finish(out);
+                let Some(keys) = keys.filter(|_| with_key) else { return Ok(Roots { table: root, key: None }) };
+                keys.for_each(|key, rowid| {
+                    let rowid = rowid.try_into().map_or(0, i64::from_be_bytes);
+                    push_key(key, rowid, out)?;
+                    write_full(out)
+                })?;
+                root
+            }
+            Rows::ByKey(sorter) => {
+                let mut tree = TableTree::new(format);
+                let mut rowid = 0;
+                sorter.for_each(|key, row| {
+                    rowid += 1;
+                    tree.push(rowid, &[row, &[], &[]], out);
+                    push_key(key, rowid, out)?;
+                    write_full(out)
+                })?;
+                tree.finish(out)
+            }
+        };
+        Ok(Roots { table, key: Some(index.finish(out)) })
+    }
+}
+
+/// What to say of two rows with the same key.
+fn duplicate_key(table: &str, names: &[String], key: &[u8]) -> Error {
+    let mut values = Vec::new();
+    key::read(key, names.len(), &mut Vec::new(), |value| values.push(value.in_words()));
+    let value: Vec<String> = names.iter().zip(values).map(|(name, value)| format!("{name} = {value}")).collect();
+    duplicate_key_error(table, &value)
+}
+
+/// What to say of two rows with the same key, whose values are given in words.
+pub(super) fn duplicate_key_error(table: &str, key: &[String]) -> Error {
+    let message = format!("two rows of table `{table}` have the same primary key ({})", key.join(", "));
+    Error::new(ErrorKind::Input, message)
+        .help("add the columns that tell the rows apart to its primary_key, or make its SELECT return one row a key")
+}
