@@ -105,40 +105,57 @@ fn split_offset(time: &[u8]) -> Option<(&[u8], i64)> {
     }
 }
 
-fn push_digits(out: &mut Vec<u8>, value: u32, digits: u32) {
-    for place in (0..digits).rev() {
-        out.push(b'0' + (value / 10u32.pow(place) % 10) as u8);
-    }
+/// The first and the last day that has a year of four digits.
+const WRITABLE_DAYS: std::ops::RangeInclusive<i64> = -719_528..=2_932_896;
+
+/// A day as `YYYY-MM-DD`; it must be one of `WRITABLE_DAYS`.
+///
+/// This is `civil_from_days` of <https://howardhinnant.github.io/date_algorithms.html>, where the years begin in March, so
+/// that the day of a leap year is the last one; chrono's calendar takes three times as long.
+fn date_text(days: i64) -> [u8; 10] {
+    // An era of 400 years more, which is taken off again, because March of the year 0 is not the first day.
+    let days = (days + 719_468 + 146_097) as u32;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u32::from(month <= 2) - 400;
+    let ([y1, y2], [y3, y4]) = (two_letters(year / 100), two_letters(year % 100));
+    let ([m1, m2], [d1, d2]) = (two_letters(month), two_letters(day));
+    [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]
 }
 
-fn push_date(out: &mut Vec<u8>, date: NaiveDate) {
-    push_digits(out, date.year().unsigned_abs(), 4);
-    out.push(b'-');
-    push_digits(out, date.month(), 2);
-    out.push(b'-');
-    push_digits(out, date.day(), 2);
+/// A number below 100 as text.
+fn two_letters(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// Appends a date as `YYYY-MM-DD`; nothing when it is out of range, which no date that was read or computed is.
 pub fn write_date(out: &mut Vec<u8>, days: i64) {
-    if let Some(date) = date_of(days) {
-        push_date(out, date);
+    if WRITABLE_DAYS.contains(&days) {
+        out.extend_from_slice(&date_text(days));
     }
 }
 
 /// Appends a timestamp as `YYYY-MM-DD HH:MM:SS`, with six digits of fraction when there is one.
 pub fn write_timestamp(out: &mut Vec<u8>, micros: i64) {
-    let Some(date) = date_of(micros.div_euclid(MICROS_PER_DAY)) else { return };
-    push_date(out, date);
-    let seconds = (micros.rem_euclid(MICROS_PER_DAY) / 1_000_000) as u32;
-    for (separator, value) in [(b' ', seconds / 3600), (b':', seconds / 60 % 60), (b':', seconds % 60)] {
-        out.push(separator);
-        push_digits(out, value, 2);
+    let days = micros.div_euclid(MICROS_PER_DAY);
+    if !WRITABLE_DAYS.contains(&days) {
+        return;
     }
-    let fraction = micros.rem_euclid(1_000_000);
+    let micros = micros.rem_euclid(MICROS_PER_DAY);
+    let (seconds, fraction) = ((micros / 1_000_000) as u32, (micros % 1_000_000) as u32);
+    let ([h1, h2], [m1, m2]) = (two_letters(seconds / 3600), two_letters(seconds / 60 % 60));
+    let [s1, s2] = two_letters(seconds % 60);
+    out.extend_from_slice(&date_text(days));
+    out.extend_from_slice(&[b' ', h1, h2, b':', m1, m2, b':', s1, s2]);
     if fraction != 0 {
         out.push(b'.');
-        push_digits(out, fraction as u32, 6);
+        for pair in [fraction / 10_000, fraction / 100 % 100, fraction % 100] {
+            out.extend_from_slice(&two_letters(pair));
+        }
     }
 }
 
@@ -193,10 +210,24 @@ fn shift_months(date: NaiveDate, months: i32) -> Option<NaiveDate> {
 mod tests {
     use super::*;
 
-    fn date_text(days: i64) -> String {
+    fn written(days: i64) -> String {
         let mut out = Vec::new();
         write_date(&mut out, days);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_day_is_written_as_in_chronos_calendar() {
+        for days in WRITABLE_DAYS {
+            let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date_text(days) else { panic!("{days}") };
+            let number = |digits: &[u8]| digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+            let date = date_of(days).unwrap();
+            let expected = (date.year().unsigned_abs(), date.month(), date.day());
+            assert_eq!((number(&[y1, y2, y3, y4]), number(&[m1, m2]), number(&[d1, d2])), expected, "{days}");
+        }
+        for days in [*WRITABLE_DAYS.start() - 1, *WRITABLE_DAYS.end() + 1] {
+            assert_eq!((date_of(days), written(days)), (None, String::new()));
+        }
     }
 
     fn timestamp_text(text: &str) -> Option<String> {
@@ -208,7 +239,7 @@ mod tests {
     #[test]
     fn dates_go_there_and_back() {
         for text in ["1970-01-01", "2000-02-29", "0000-01-01", "9999-12-31", "2025-10-01"] {
-            assert_eq!(date_text(parse_date(text.as_bytes()).unwrap()), text);
+            assert_eq!(written(parse_date(text.as_bytes()).unwrap()), text);
         }
         assert_eq!(parse_date(b"1970-01-02"), Some(1));
         for text in ["2025-02-29", "2025-13-01", "2025-1-01", "20251001", "2025-10-01 ", "2025-10-0x", ""] {
@@ -240,7 +271,7 @@ mod tests {
     #[test]
     fn intervals_keep_to_the_calendar() {
         let shift = |text: &str, months, days| {
-            shift_date(parse_date(text.as_bytes()).unwrap(), Interval { months, days, micros: 0 }).map(date_text)
+            shift_date(parse_date(text.as_bytes()).unwrap(), Interval { months, days, micros: 0 }).map(written)
         };
         assert_eq!(shift("2025-01-31", 1, 0).as_deref(), Some("2025-02-28"));
         assert_eq!(shift("2024-03-31", -1, 0).as_deref(), Some("2024-02-29"));

@@ -91,12 +91,17 @@ pub fn divide_rounded(dividend: i128, divisor: i128) -> i128 {
 /// Where both fit 53 bits, one IEEE division is correctly rounded; everything else goes through the decimal text,
 /// which the standard library rounds correctly.
 pub fn to_f64(units: i128, scale: u8) -> f64 {
-    if units.unsigned_abs() < 1 << 53 && scale <= 22 {
-        units as f64 / 10f64.powi(i32::from(scale))
-    } else {
-        format!("{units}e-{scale}").parse().unwrap_or(f64::NAN)
+    match (i64::try_from(units), POWERS.get(usize::from(scale))) {
+        (Ok(small), Some(power)) if small.unsigned_abs() < 1 << 53 => small as f64 / power,
+        _ => format!("{units}e-{scale}").parse().unwrap_or(f64::NAN),
     }
 }
+
+/// The powers of ten that are doubles.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
 
 /// Writes `units / 10^scale` with exactly `scale` digits behind the point.
 pub fn format(units: i128, scale: u8) -> String {

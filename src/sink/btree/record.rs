@@ -5,38 +5,46 @@ use crate::sink::stored::Stored;
 /// A record under construction.
 #[derive(Debug, Default)]
 pub(in crate::sink) struct Record {
-    types: Vec<u8>,
-    values: Vec<u8>,
-    header: Vec<u8>,
+    /// The header and the values, while all types have one byte: then the header is as long as was expected.
+    bytes: Vec<u8>,
+    /// Where the next type goes.
+    types_end: usize,
+    /// The types, where one of them is longer.
+    long_types: Vec<u64>,
 }
 
 /// The greatest magnitude of a number of six bytes, which is shorter as an integer than as a double.
 const SIX_BYTES_MAX: u64 = (1 << 47) - 1;
 
+/// Types up to this one have one byte.
+const SHORT_TYPE_MAX: u64 = 0x7f;
+
 impl Record {
-    /// Begins a record.
+    /// Begins a record of so many values.
     #[inline]
-    pub(in crate::sink) fn clear(&mut self) {
-        self.types.clear();
-        self.values.clear();
+    pub(in crate::sink) fn begin(&mut self, values: usize) {
+        self.bytes.clear();
+        self.bytes.resize(1 + values, 0);
+        self.types_end = 1;
+        self.long_types.clear();
     }
 
     /// Appends a value.
     #[inline]
     pub(in crate::sink) fn push(&mut self, value: Stored<'_>) {
         match value {
-            Stored::Null => self.types.push(0),
+            Stored::Null => self.push_type(0),
             Stored::Integer(value) => self.push_integer(value),
             Stored::Real(value) => match whole(value) {
                 Some(value) => self.push_integer(value),
                 None => {
-                    self.types.push(7);
-                    self.values.extend_from_slice(&value.to_bits().to_be_bytes());
+                    self.push_type(7);
+                    self.bytes.extend_from_slice(&value.to_bits().to_be_bytes());
                 }
             },
             Stored::Text(text) => {
-                write_varint(13 + 2 * text.len() as u64, &mut self.types);
-                self.values.extend_from_slice(text);
+                self.push_type(13 + 2 * text.len() as u64);
+                self.bytes.extend_from_slice(text);
             }
         }
     }
@@ -44,7 +52,7 @@ impl Record {
     #[inline]
     fn push_integer(&mut self, value: i64) {
         let (serial_type, bytes) = match magnitude(value) {
-            0 | 1 if value >= 0 => (8 + value as u8, 0),
+            0 | 1 if value >= 0 => (8 + value as u64, 0),
             0..=0x7f => (1, 1),
             0..=0x7fff => (2, 2),
             0..=0x7f_ffff => (3, 3),
@@ -52,24 +60,48 @@ impl Record {
             0..=SIX_BYTES_MAX => (5, 6),
             _ => (6, 8),
         };
-        self.types.push(serial_type);
-        self.values.extend_from_slice(&value.to_be_bytes()[8 - bytes..]);
+        self.push_type(serial_type);
+        self.bytes.extend_from_slice(&value.to_be_bytes()[8 - bytes..]);
     }
 
-    /// Ends it.
     #[inline]
-    pub(in crate::sink) fn finish(&mut self) {
-        self.header.clear();
+    fn push_type(&mut self, serial_type: u64) {
+        if serial_type > SHORT_TYPE_MAX && self.long_types.is_empty() {
+            self.long_types.extend(self.bytes[1..self.types_end].iter().map(|short| u64::from(*short)));
+            self.long_types.push(serial_type);
+        } else if !self.long_types.is_empty() {
+            self.long_types.push(serial_type);
+        }
+        self.bytes[self.types_end] = serial_type as u8;
+        self.types_end += 1;
+    }
+
+    /// Ends it and returns its bytes.
+    #[inline]
+    pub(in crate::sink) fn finish(&mut self) -> &[u8] {
+        let header = self.types_end as u64;
+        if self.long_types.is_empty() && header <= SHORT_TYPE_MAX {
+            self.bytes[0] = header as u8;
+        } else {
+            self.lengthen_header();
+        }
+        &self.bytes
+    }
+
+    /// Puts a header in front whose length or types have more than one byte.
+    fn lengthen_header(&mut self) {
+        let mut types = Vec::new();
+        if self.long_types.is_empty() {
+            types.extend_from_slice(&self.bytes[1..self.types_end]);
+        }
+        self.long_types.iter().for_each(|serial_type| write_varint(*serial_type, &mut types));
         // The length counts itself, which may make it longer.
-        let types = self.types.len() as u64;
-        let bytes = types + varint_bytes(types);
-        write_varint(types + varint_bytes(bytes), &mut self.header);
-    }
-
-    /// Its bytes, in parts that lie one behind the other.
-    #[inline]
-    pub(in crate::sink) fn parts(&self) -> [&[u8]; 3] {
-        [&self.header, &self.types, &self.values]
+        let types_bytes = types.len() as u64;
+        let header_bytes = types_bytes + varint_bytes(types_bytes);
+        let mut header = Vec::with_capacity(types.len() + 9);
+        write_varint(types_bytes + varint_bytes(header_bytes), &mut header);
+        header.extend_from_slice(&types);
+        self.bytes.splice(..self.types_end, header);
     }
 }
 

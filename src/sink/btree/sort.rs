@@ -3,12 +3,13 @@
 //!
 //! Entries collect in memory until their share of it is full; then they are sorted, on all cores, and written to a
 //! temporary file as a run. At the end all runs are merged. A run needs a buffer to be merged through, so when there are
-//! as many as memory has room for, they become one.
+//! as many as memory has room for, they become one. The last merge runs on a thread of its own.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rayon::slice::ParallelSliceMut;
 
@@ -26,7 +27,6 @@ pub(in crate::sink) struct Sorter {
     file: Option<File>,
     /// In the order in which they were written.
     runs: Vec<Run>,
-    head: Vec<u8>,
 }
 
 /// An entry in memory.
@@ -48,7 +48,11 @@ struct Run {
 /// What is read of a run at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// The share of the memory that the buffers of runs may take: all of it, since nothing else is held then.
+/// What is merged in one go, and how many such batches may wait.
+const BATCH_BYTES: usize = 256 << 10;
+const BATCHES_AHEAD: usize = 2;
+
+/// So many runs can always be merged. More take all of the memory for their buffers, since nothing else is held then.
 const RUNS_MIN: usize = 2;
 
 impl Sorter {
@@ -61,28 +65,21 @@ impl Sorter {
             entries: Vec::new(),
             file: None,
             runs: Vec::new(),
-            head: Vec::new(),
         }
     }
 
-    /// Takes an entry; the payload comes in parts.
+    /// Takes an entry.
     ///
     /// # Errors
     /// When temporary files cannot be written.
     #[inline]
-    pub(in crate::sink) fn push(&mut self, key: &[u8], payload: &[&[u8]]) -> Result<()> {
-        let payload_len = payload.iter().map(|part| part.len()).sum::<usize>();
-        self.head.clear();
-        write_varint(key.len() as u64, &mut self.head);
-        write_varint(payload_len as u64, &mut self.head);
+    pub(in crate::sink) fn push(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let held = self.arena.len() + size_of::<Entry>() * (self.entries.len() + 1);
-        if held + self.head.len() + key.len() + payload_len > self.memory_bytes && !self.entries.is_empty() {
+        if held + key.len() + payload.len() > self.memory_bytes && !self.entries.is_empty() {
             self.spill().map_err(|cause| self.fail(&cause))?;
         }
         self.entries.push(Entry { prefix: prefix(key), at: self.arena.len() as u32 });
-        self.arena.extend_from_slice(&self.head);
-        self.arena.extend_from_slice(key);
-        payload.iter().for_each(|part| self.arena.extend_from_slice(part));
+        write_entry(key, payload, &mut self.arena);
         Ok(())
     }
 
@@ -100,10 +97,35 @@ impl Sorter {
         }
         self.spill().map_err(|cause| self.fail(&cause))?;
         (self.arena, self.entries) = (Vec::new(), Vec::new());
-        let mut merge = self.merge().map_err(|cause| self.fail(&cause))?;
-        while let Some((key, payload)) = merge.next().map_err(|cause| self.fail(&cause))? {
-            visit(key, payload)?;
+        // What is merged is visited meanwhile, on this thread.
+        std::thread::scope(|scope| {
+            let (full, batches) = sync_channel(BATCHES_AHEAD);
+            let sorter = &self;
+            let merging = scope.spawn(move || sorter.merge_into(&full));
+            for batch in batches {
+                let batch: Vec<u8> = batch;
+                let mut rest = &batch[..];
+                while let Some((key, payload, len)) = parse(rest) {
+                    visit(key, payload)?;
+                    rest = &rest[len..];
+                }
+            }
+            let merged = merging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            merged.map_err(|cause| self.fail(&cause))
+        })
+    }
+
+    /// Merges all runs and hands the entries on in batches, until nobody wants them any more.
+    fn merge_into(&self, full: &SyncSender<Vec<u8>>) -> std::io::Result<()> {
+        let mut merge = self.merge()?;
+        let mut batch = Vec::new();
+        while let Some((key, payload)) = merge.next()? {
+            if batch.len() + key.len() + payload.len() > BATCH_BYTES && full.send(std::mem::take(&mut batch)).is_err() {
+                return Ok(());
+            }
+            write_entry(key, payload, &mut batch);
         }
+        let _ = full.send(batch);
         Ok(())
     }
 
@@ -139,12 +161,11 @@ impl Sorter {
         let mut file = None;
         let mut writer = RunWriter::new(&mut file, &self.temp_dir)?;
         let mut merge = self.merge()?;
-        let mut head = Vec::new();
+        let mut entry = Vec::new();
         while let Some((key, payload)) = merge.next()? {
-            head.clear();
-            write_varint(key.len() as u64, &mut head);
-            write_varint(payload.len() as u64, &mut head);
-            [&head, key, payload].into_iter().try_for_each(|part| writer.write(part))?;
+            entry.clear();
+            write_entry(key, payload, &mut entry);
+            writer.write(&entry)?;
         }
         let run = writer.finish()?;
         drop(merge);
@@ -174,6 +195,15 @@ fn prefix(key: &[u8]) -> u64 {
             u64::from_be_bytes(first)
         }
     }
+}
+
+/// Appends an entry: the lengths of its parts, then these.
+#[inline]
+fn write_entry(key: &[u8], payload: &[u8], out: &mut Vec<u8>) {
+    write_varint(key.len() as u64, out);
+    write_varint(payload.len() as u64, out);
+    out.extend_from_slice(key);
+    out.extend_from_slice(payload);
 }
 
 /// The key and the payload of the entry at the beginning of `bytes`, and its length; `None` if it is not there as a whole.

@@ -10,21 +10,16 @@ pub(in crate::sink) struct TableTree {
     leaf: Page,
     interior: Levels,
     last_rowid: i64,
-    scratch: CellScratch,
+    /// What stands in front of a record in its cell.
+    scratch: Vec<u8>,
 }
 
 /// Builds the tree of an index, or of a WITHOUT ROWID table, from its entries.
 #[derive(Debug)]
 pub(in crate::sink) struct IndexTree {
     levels: Levels,
-    scratch: CellScratch,
-}
-
-/// The parts of a cell that are not part of its payload.
-#[derive(Debug, Default)]
-struct CellScratch {
-    head: Vec<u8>,
-    payload: Vec<u8>,
+    /// A cell.
+    scratch: Vec<u8>,
 }
 
 impl TableTree {
@@ -34,34 +29,29 @@ impl TableTree {
             leaf: Page::new(PageKind::TableLeaf, format),
             interior: Levels { format, kinds: [PageKind::TableInterior; 2], levels: Vec::new() },
             last_rowid: 0,
-            scratch: CellScratch::default(),
+            scratch: Vec::new(),
         }
     }
 
-    /// Appends a row; its record comes in parts. Rowids ascend.
+    /// Appends a row. Rowids ascend.
     #[inline]
-    pub(in crate::sink) fn push(&mut self, rowid: i64, record: &[&[u8]; 3], out: &mut PageBuffer) {
-        let len = record.iter().map(|part| part.len()).sum::<usize>();
-        let local = out.format().local_in_table(len);
-        let CellScratch { head, payload } = &mut self.scratch;
+    pub(in crate::sink) fn push(&mut self, rowid: i64, record: &[u8], out: &mut PageBuffer) {
+        let (local, overflow) = record.split_at(out.format().local_in_table(record.len()));
+        let head = &mut self.scratch;
         head.clear();
-        write_varint(len as u64, head);
+        write_varint(record.len() as u64, head);
         write_varint(rowid as u64, head);
-        let bytes = head.len() + local + if local < len { 4 } else { 0 };
+        let bytes = head.len() + local.len() + if overflow.is_empty() { 0 } else { 4 };
         if !self.leaf.fits(bytes) {
             let child = self.leaf.close(None, out);
-            payload.clear();
-            write_varint(self.last_rowid as u64, payload);
-            self.interior.add(0, Some(child), payload, out);
+            let mut greatest = Vec::new();
+            write_varint(self.last_rowid as u64, &mut greatest);
+            self.interior.add(0, Some(child), &greatest, out);
         }
-        if local == len {
-            let [header, types, values] = record;
-            self.leaf.push(&[head, header, types, values]);
+        if overflow.is_empty() {
+            self.leaf.push(&[head, local]);
         } else {
-            payload.clear();
-            record.iter().for_each(|part| payload.extend_from_slice(part));
-            let overflow = write_overflow(&payload[local..], out);
-            self.leaf.push(&[head, &payload[..local], &overflow.to_be_bytes()]);
+            self.leaf.push(&[head, local, &write_overflow(overflow, out).to_be_bytes()]);
         }
         self.last_rowid = rowid;
     }
@@ -77,24 +67,19 @@ impl IndexTree {
     /// An index without entries.
     pub(in crate::sink) fn new(format: Format) -> Self {
         let kinds = [PageKind::IndexLeaf, PageKind::IndexInterior];
-        IndexTree { levels: Levels { format, kinds, levels: Vec::new() }, scratch: CellScratch::default() }
+        IndexTree { levels: Levels { format, kinds, levels: Vec::new() }, scratch: Vec::new() }
     }
 
-    /// Appends an entry; its record comes in parts. Entries ascend.
+    /// Appends an entry. Entries ascend.
     #[inline]
-    pub(in crate::sink) fn push(&mut self, record: &[&[u8]; 3], out: &mut PageBuffer) {
-        let len = record.iter().map(|part| part.len()).sum::<usize>();
-        let local = out.format().local_in_index(len);
-        let CellScratch { head: cell, payload } = &mut self.scratch;
+    pub(in crate::sink) fn push(&mut self, record: &[u8], out: &mut PageBuffer) {
+        let (local, overflow) = record.split_at(out.format().local_in_index(record.len()));
+        let cell = &mut self.scratch;
         cell.clear();
-        write_varint(len as u64, cell);
-        if local == len {
-            record.iter().for_each(|part| cell.extend_from_slice(part));
-        } else {
-            payload.clear();
-            record.iter().for_each(|part| payload.extend_from_slice(part));
-            cell.extend_from_slice(&payload[..local]);
-            cell.extend_from_slice(&write_overflow(&payload[local..], out).to_be_bytes());
+        write_varint(record.len() as u64, cell);
+        cell.extend_from_slice(local);
+        if !overflow.is_empty() {
+            cell.extend_from_slice(&write_overflow(overflow, out).to_be_bytes());
         }
         self.levels.add(0, None, cell, out);
     }

@@ -121,12 +121,12 @@ impl BulkTable {
     #[inline]
     fn push_row(&mut self, columns: &[ColumnView<'_>], row: usize, out: &mut PageBuffer) -> Result<()> {
         let BulkTable { types, order, key, record, key_bytes, scratch, rows, .. } = self;
-        record.clear();
+        record.begin(order.len());
         for place in order.iter() {
             let (column, row) = resolve(&columns[*place], row);
             record.push(stored(column, row, types[*place], scratch));
         }
-        record.finish();
+        let record = record.finish();
         key_bytes.clear();
         for (nth, place) in key.iter().enumerate() {
             let (column, row) = resolve(&columns[*place], row);
@@ -135,13 +135,13 @@ impl BulkTable {
         match rows {
             Rows::AsTheyCame { tree, rows, keys } => {
                 *rows += 1;
-                tree.push(*rows, &record.parts(), out);
+                tree.push(*rows, record, out);
                 match keys {
-                    Some(keys) => keys.push(key_bytes, &[&rows.to_be_bytes()]),
+                    Some(keys) => keys.push(key_bytes, &rows.to_be_bytes()),
                     None => Ok(()),
                 }
             }
-            Rows::ByKey(sorter) => sorter.push(key_bytes, &record.parts()),
+            Rows::ByKey(sorter) => sorter.push(key_bytes, record),
         }
     }
 
@@ -166,11 +166,10 @@ impl BulkTable {
             is_first = false;
             key_bytes.clear();
             key_bytes.extend_from_slice(key_of_row);
-            record.clear();
+            record.begin(key.len() + 1);
             key::read(key_of_row, key.len(), &mut scratch, |value| record.push(value));
             record.push(Stored::Integer(rowid));
-            record.finish();
-            index.push(&record.parts(), out);
+            index.push(record.finish(), out);
             Ok(())
         };
         let mut write_full = |out: &mut PageBuffer| if out.bytes() < WRITE_BYTES { Ok(()) } else { write(out) };
@@ -190,7 +189,7 @@ impl BulkTable {
                 let mut rowid = 0;
                 sorter.for_each(|key, row| {
                     rowid += 1;
-                    tree.push(rowid, &[row, &[], &[]], out);
+                    tree.push(rowid, row, out);
                     push_key(key, rowid, out)?;
                     write_full(out)
                 })?;
