@@ -147,10 +147,12 @@ pub fn write_timestamp(out: &mut Vec<u8>, micros: i64) {
     }
     let micros = micros.rem_euclid(MICROS_PER_DAY);
     let (seconds, fraction) = ((micros / 1_000_000) as u32, (micros % 1_000_000) as u32);
-    let ([h1, h2], [m1, m2]) = (two_letters(seconds / 3600), two_letters(seconds / 60 % 60));
-    let [s1, s2] = two_letters(seconds % 60);
-    out.extend_from_slice(&date_text(days));
-    out.extend_from_slice(&[b' ', h1, h2, b':', m1, m2, b':', s1, s2]);
+    let mut text = *b"yyyy-mm-dd hh:mm:ss";
+    text[..10].copy_from_slice(&date_text(days));
+    text[11..13].copy_from_slice(&two_letters(seconds / 3600));
+    text[14..16].copy_from_slice(&two_letters(seconds / 60 % 60));
+    text[17..].copy_from_slice(&two_letters(seconds % 60));
+    out.extend_from_slice(&text);
     if fraction != 0 {
         out.push(b'.');
         for pair in [fraction / 10_000, fraction / 100 % 100, fraction % 100] {

@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,7 +21,7 @@ enum State {
     /// At its path, so that whatever is committed is there whatever becomes of the run.
     InPlace { is_published: bool },
     /// Beside its path, locked, and unseen by others until it is whole.
-    Beside { building: PathBuf, lock: File },
+    Beside { building: PathBuf, file: File, syncing: Option<JoinHandle<io::Result<()>>> },
     /// It was beside its path and has been published.
     Published,
 }
@@ -47,12 +48,12 @@ impl NewFile {
             };
         }
         let building = building_path(path);
-        let lock = match File::create_new(&building) {
+        let file = match File::create_new(&building) {
             Ok(file) if file.try_lock().is_ok() => file,
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(cannot_create(path, &error)),
             _ => return Err(in_use(path)),
         };
-        Ok(Some(NewFile { path: path.to_owned(), state: State::Beside { building, lock } }))
+        Ok(Some(NewFile { path: path.to_owned(), state: State::Beside { building, file, syncing: None } }))
     }
 
     /// Where the file is now.
@@ -63,9 +64,21 @@ impl NewFile {
         }
     }
 
-    /// Whether nobody sees the file before it is published.
-    pub(super) fn is_beside(&self) -> bool {
-        matches!(self.state, State::Beside { .. })
+    /// The file, if nobody else sees it before it is published.
+    pub(super) fn unseen(&self) -> Option<&File> {
+        match &self.state {
+            State::Beside { file, .. } => Some(file),
+            State::InPlace { .. } | State::Published => None,
+        }
+    }
+
+    /// Has the disk begin with what is written so far, so that less is to be waited for when the file is published.
+    pub(super) fn sync_ahead(&mut self) {
+        if let State::Beside { file, syncing: syncing @ None, .. } = &mut self.state
+            && let Ok(file) = file.try_clone()
+        {
+            *syncing = Some(std::thread::spawn(move || file.sync_data()));
+        }
     }
 
     /// Says that the content is whole: from here on the file stays, at its path. Its connection must not write any more
@@ -75,9 +88,11 @@ impl NewFile {
         let fail = |cause: &io::Error| Err(Error::io(ErrorKind::Output, "create the database", path, cause));
         match &mut self.state {
             State::InPlace { is_published } => *is_published = true,
-            State::Beside { building, lock } => {
-                // The content is on the disk before the name is, and the name before anybody is told.
-                let published = lock.sync_all().and_then(|()| rename_to_new(building, path));
+            State::Beside { building, file, syncing } => {
+                // The content is on the disk before the name is, and the name before anybody is told. A failure to write
+                // is told once, to whoever syncs first.
+                let ahead = syncing.take().and_then(|thread| thread.join().ok()).unwrap_or(Ok(()));
+                let published = ahead.and_then(|()| file.sync_all()).and_then(|()| rename_to_new(building, path));
                 match published {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -156,9 +156,14 @@ impl PageBuffer {
         number
     }
 
-    /// The pages and their numbers, ascending.
-    pub(in crate::sink) fn pages(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        self.numbers.iter().copied().zip(self.images.chunks(self.format.page_size))
+    /// Stretches of pages that lie one behind the other in the file: the number of the first, and the pages.
+    pub(in crate::sink) fn stretches(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let page_size = self.format.page_size;
+        // The only gap that there can be.
+        let gap = self.numbers.iter().position(|number| *number > self.format.lock_byte_page()).unwrap_or(0);
+        let (before, behind) = self.images.split_at(gap * page_size);
+        let first_of = |place: usize| self.numbers.get(place).copied().unwrap_or_default();
+        [(first_of(0), before), (first_of(gap), behind)].into_iter().filter(|(_, images)| !images.is_empty())
     }
 
     /// Their bytes in all.

@@ -252,16 +252,15 @@ struct Cursor<'a> {
     at: u64,
     end: u64,
     buffer: Vec<u8>,
-    /// Where the current entry begins in the buffer, and its parts.
+    /// Where the current entry begins in the buffer, where its key lies, and its length.
     start: usize,
-    prefix: u64,
     key: (usize, usize),
     len: usize,
 }
 
 impl<'a> Cursor<'a> {
     fn new(file: &'a File, run: Run) -> Self {
-        Cursor { file, at: run.start, end: run.end, buffer: Vec::new(), start: 0, prefix: 0, key: (0, 0), len: 0 }
+        Cursor { file, at: run.start, end: run.end, buffer: Vec::new(), start: 0, key: (0, 0), len: 0 }
     }
 
     /// Goes on to the next entry; false at the end of the run.
@@ -273,7 +272,6 @@ impl<'a> Cursor<'a> {
             if let Some((key, payload, len)) = parse(&self.buffer[self.start..]) {
                 let payload_at = self.start + len - payload.len();
                 self.key = (payload_at - key.len(), payload_at);
-                self.prefix = prefix(key);
                 self.len = len;
                 return Ok(true);
             }
@@ -309,9 +307,16 @@ impl<'a> Cursor<'a> {
 struct Merge<'a> {
     cursors: Vec<Cursor<'a>>,
     /// Cursors as a heap, the one with the least key on top; of equal keys that of the earlier run.
-    heap: Vec<usize>,
+    heap: Vec<Head>,
     /// Whether the entry on top is still to be given out.
     is_fresh: bool,
+}
+
+/// The current entry of a cursor, as far as it mostly decides.
+#[derive(Clone, Copy)]
+struct Head {
+    prefix: u64,
+    cursor: usize,
 }
 
 impl<'a> Merge<'a> {
@@ -319,7 +324,7 @@ impl<'a> Merge<'a> {
         let mut heap = Vec::new();
         for (index, cursor) in cursors.iter_mut().enumerate() {
             if cursor.advance()? {
-                heap.push(index);
+                heap.push(Head { prefix: prefix(cursor.key()), cursor: index });
             }
         }
         let mut merge = Merge { cursors, heap, is_fresh: true };
@@ -331,37 +336,48 @@ impl<'a> Merge<'a> {
     #[inline]
     fn next(&mut self) -> std::io::Result<Option<(&[u8], &[u8])>> {
         if !std::mem::take(&mut self.is_fresh)
-            && let Some(top) = self.heap.first()
+            && let Some(top) = self.heap.first_mut()
         {
-            if !self.cursors[*top].advance()? {
+            let cursor = &mut self.cursors[top.cursor];
+            if cursor.advance()? {
+                top.prefix = prefix(cursor.key());
+            } else {
                 self.heap.swap_remove(0);
             }
             self.sift_down(0);
         }
-        Ok(self.heap.first().map(|top| (self.cursors[*top].key(), self.cursors[*top].payload())))
+        Ok(self.heap.first().map(|top| (self.cursors[top.cursor].key(), self.cursors[top.cursor].payload())))
     }
 
-    /// Whether one cursor comes before another one.
+    /// Whether one entry comes before another one.
     #[inline]
-    fn is_less(&self, left: usize, right: usize) -> bool {
-        let (one, other) = (&self.cursors[left], &self.cursors[right]);
-        let by_prefix = one.prefix.cmp(&other.prefix);
-        by_prefix.then_with(|| one.key().cmp(other.key()).then(left.cmp(&right))).is_lt()
+    fn is_less(&self, left: Head, right: Head) -> bool {
+        if left.prefix != right.prefix {
+            return left.prefix < right.prefix;
+        }
+        let (one, other) = (&self.cursors[left.cursor], &self.cursors[right.cursor]);
+        one.key().cmp(other.key()).then(left.cursor.cmp(&right.cursor)).is_lt()
     }
 
+    /// Lets the entry at a place sink below those that come before it.
+    #[inline]
     fn sift_down(&mut self, mut place: usize) {
+        let Some(sinking) = self.heap.get(place).copied() else { return };
         loop {
-            let mut least = place;
-            for child in [2 * place + 1, 2 * place + 2] {
-                if child < self.heap.len() && self.is_less(self.heap[child], self.heap[least]) {
-                    least = child;
-                }
+            let mut child = 2 * place + 1;
+            let Some(left) = self.heap.get(child) else { break };
+            let mut least = *left;
+            if let Some(right) = self.heap.get(child + 1)
+                && self.is_less(*right, least)
+            {
+                (child, least) = (child + 1, *right);
             }
-            if least == place {
-                return;
+            if !self.is_less(least, sinking) {
+                break;
             }
-            self.heap.swap(place, least);
-            place = least;
+            self.heap[place] = least;
+            place = child;
         }
+        self.heap[place] = sinking;
     }
 }

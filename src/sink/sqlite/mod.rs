@@ -140,7 +140,7 @@ impl SqliteSink {
             options.cache_bytes / 1024
         );
         connection.execute_batch(&settings).map_err(fail)?;
-        if new_file.as_ref().is_some_and(NewFile::is_beside) {
+        if new_file.as_ref().and_then(NewFile::unseen).is_some() {
             // Nobody reads the file if the process is killed, and it is on the disk before it gets its name.
             connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF").map_err(fail)?;
         }
@@ -276,11 +276,18 @@ impl SqliteSink {
         let layout = layout.clone();
         let (connection, path) = (&self.connection, &self.path);
         let fail = |error: rusqlite::Error| database_error("write", path, &error);
+        let direct = match &mut self.new_file {
+            Some(new_file) => {
+                new_file.sync_ahead();
+                new_file.unseen()
+            }
+            None => None,
+        };
         pages::restart(connection, pages).map_err(fail)?;
         let Roots { table, key } = bulk.complete(with_key, pages, &mut |pages| {
-            pages::write(connection, pages).and_then(|()| pages::restart(connection, pages)).map_err(fail)
+            pages::write(connection, pages, direct).and_then(|()| pages::restart(connection, pages)).map_err(fail)
         })?;
-        pages::write(connection, pages).map_err(fail)?;
+        pages::write(connection, pages, direct).map_err(fail)?;
         let unkeyed = TableLayout { primary_key: Vec::new(), ..layout.clone() };
         let is_keyed = with_key || layout.primary_key.is_empty();
         let declaration = pages::declaration(if is_keyed { &layout } else { &unkeyed });
@@ -476,7 +483,8 @@ impl Sink for SqliteSink {
         let fail = |error: rusqlite::Error| failed(0, database_error("write", &self.path, &error));
         pages::restart(&self.connection, pages).map_err(fail)?;
         bulk.push(columns, selection, pages)?;
-        pages::write(&self.connection, pages).map_err(fail)
+        let direct = self.new_file.as_ref().and_then(NewFile::unseen);
+        pages::write(&self.connection, pages, direct).map_err(fail)
     }
 
     fn open_load(&mut self, layout: &TableLayout) -> Result<Load> {

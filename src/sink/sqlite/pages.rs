@@ -7,8 +7,12 @@
 //! that SQLite has parsed changes under it, but for the count of pages in the header of the file (section 1.3.7 of
 //! <https://www.sqlite.org/fileformat2.html>). SQLite reads that again at the end of a savepoint.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ffi, params};
 
 use crate::sink::btree::Format;
 use crate::sink::btree::page::PageBuffer;
@@ -57,17 +61,28 @@ pub(super) fn restart(connection: &Connection, pages: &mut PageBuffer) -> rusqli
     Ok(())
 }
 
-/// Writes pages that come behind the last one of the database.
-pub(super) fn write(connection: &Connection, pages: &PageBuffer) -> rusqlite::Result<()> {
+/// Writes pages that come behind the last one of the database. Into a file that nobody else knows they are written
+/// directly, which costs a third; only the last one tells the pager how long the file is.
+pub(super) fn write(connection: &Connection, pages: &PageBuffer, direct: Option<&File>) -> rusqlite::Result<()> {
+    let page_size = pages.format().page_size;
     if pages.bytes() == 0 {
         return Ok(());
     }
     connection.prepare_cached("SAVEPOINT _feedmill_pages")?.execute([])?;
     let mut write = connection.prepare_cached(WRITE_PAGE)?;
-    for (number, image) in pages.pages() {
-        write.raw_bind_parameter(1, number)?;
-        write.raw_bind_parameter(2, ToSqlOutput::Borrowed(ValueRef::Blob(image)))?;
-        write.raw_execute()?;
+    for (first, images) in pages.stretches() {
+        let directly = direct.map_or(0, |_| images.len() - page_size);
+        let (directly, through_pager) = images.split_at(directly);
+        if let Some(file) = direct {
+            let at = u64::from(first - 1) * page_size as u64;
+            file.write_all_at(directly, at).map_err(|cause| disk_error(&cause))?;
+        }
+        let numbers = first + (directly.len() / page_size) as u32..;
+        for (number, image) in numbers.zip(through_pager.chunks(page_size)) {
+            write.raw_bind_parameter(1, number)?;
+            write.raw_bind_parameter(2, ToSqlOutput::Borrowed(ValueRef::Blob(image)))?;
+            write.raw_execute()?;
+        }
     }
     let mut first = header(connection)?;
     first[PAGE_COUNT].copy_from_slice(&pages.page_count().to_be_bytes());
@@ -75,6 +90,15 @@ pub(super) fn write(connection: &Connection, pages: &PageBuffer) -> rusqlite::Re
     write.clear_bindings();
     connection.prepare_cached("RELEASE _feedmill_pages")?.execute([])?;
     Ok(())
+}
+
+/// A failure of the system as SQLite would tell it.
+fn disk_error(cause: &io::Error) -> rusqlite::Error {
+    let code = match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ffi::SQLITE_FULL,
+        _ => ffi::SQLITE_IOERR_WRITE,
+    };
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(cause.to_string()))
 }
 
 /// The first page.
