@@ -39,7 +39,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("sqlparser", &["expr/", "plan/"]),
     ("csv", &["plan/", "reference/", "sink/", "verify.rs"]),
     ("crossbeam_channel", &["run/"]),
-    ("rayon", &["run/", "sink/btree/sort.rs"]),
+    ("rayon", &["run/"]),
     ("std::thread", &["run/", "generate/", "sink/btree/sort.rs", "sink/new_file.rs"]),
     ("std::sync::atomic", &["run/", "cli/", "main.rs"]),
     ("zip", &["source/"]),

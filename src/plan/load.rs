@@ -95,6 +95,7 @@ impl Plan {
         }
         let (mut tables, sql_lookups) = tables::resolve(&mut context, &spec, &mut feeds)?;
         rowload::resolve(&file, &spec, &mut feeds, &mut tables)?;
+        tables::check_keys(&file, &spec, &tables)?;
         for feed in &mut feeds {
             feed::mark_used(feed);
         }

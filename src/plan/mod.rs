@@ -198,6 +198,8 @@ pub struct TablePlan {
     pub name: String,
     /// The columns of its PRIMARY KEY; empty without one.
     pub primary_key: Vec<String>,
+    /// Whether it is a WITHOUT ROWID table: <https://www.sqlite.org/withoutrowid.html>.
+    pub without_rowid: bool,
     /// Where its rows come from.
     pub origin: Origin,
 }

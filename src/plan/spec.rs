@@ -113,6 +113,8 @@ pub(super) struct TableSpec {
     /// The columns of its PRIMARY KEY.
     #[serde(default)]
     pub(super) primary_key: Vec<Spanned<String>>,
+    /// Whether its rows lie in its primary key instead of beside it.
+    pub(super) without_rowid: Option<Spanned<bool>>,
     /// The SELECT that makes it.
     pub(super) sql: Spanned<String>,
 }

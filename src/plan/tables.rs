@@ -7,9 +7,10 @@ use sqlparser::tokenizer::Span;
 
 use crate::error::Result;
 use crate::error::did_you_mean;
+use crate::expr::sql::SourceFile;
 use crate::expr::sql::SqlText;
 use crate::plan::load::{Context, find_feed};
-use crate::plan::spec::{Spanned as TomlSpanned, Spec};
+use crate::plan::spec::{Spanned as TomlSpanned, Spec, TableSpec};
 use crate::plan::{FeedPlan, Origin, TablePlan, select};
 
 /// Resolves all tables. Returns them in an order in which each comes behind those that it reads, and the lookups that
@@ -26,7 +27,7 @@ pub(super) fn resolve(
         let query = text.parse_query()?;
         let relations = relations(&query);
         check_relations(context, feeds, &names, &text, &relations)?;
-        waiting.push(Waiting { name, primary_key: &table.primary_key, text, query, relations });
+        waiting.push(Waiting { name, table, text, query, relations });
     }
 
     let mut tables: Vec<TablePlan> = Vec::new();
@@ -58,15 +59,20 @@ pub(super) fn resolve(
             let sql = put_in_parameters(context, &table.text, &table.query)?;
             Origin::Sql { sql, text: table.text }
         };
-        let primary_key = primary_key(context, table.primary_key, &origin)?;
-        tables.push(TablePlan { name: table.name.get_ref().clone(), primary_key, origin });
+        let TableSpec { primary_key: key, without_rowid, .. } = table.table;
+        tables.push(TablePlan {
+            name: table.name.get_ref().clone(),
+            primary_key: primary_key(context, key, &origin)?,
+            without_rowid: without_rowid.as_ref().is_some_and(|without_rowid| *without_rowid.get_ref()),
+            origin,
+        });
     }
     Ok((tables, sql_lookups))
 }
 
 struct Waiting<'a> {
     name: &'a TomlSpanned<String>,
-    primary_key: &'a [TomlSpanned<String>],
+    table: &'a TableSpec,
     text: SqlText,
     query: Query,
     relations: Vec<(String, Span)>,
@@ -143,6 +149,23 @@ fn primary_key(context: &Context<'_>, names: &[TomlSpanned<String>], origin: &Or
         }
     }
     Ok(names.iter().map(|name| name.get_ref().clone()).collect())
+}
+
+/// Makes sure that every table has the key that its rows are to lie in.
+///
+/// # Errors
+/// When a table is to be without a rowid and has no key.
+pub(super) fn check_keys(file: &SourceFile, spec: &Spec, tables: &[TablePlan]) -> Result<()> {
+    for (name, table) in &spec.table {
+        let has_no_key = |plan: &&TablePlan| plan.name == *name.get_ref() && plan.primary_key.is_empty();
+        if let Some(without_rowid) = table.without_rowid.as_ref().filter(|without_rowid| *without_rowid.get_ref())
+            && tables.iter().any(|plan| has_no_key(&plan))
+        {
+            let error = file.error(without_rowid.span(), "a table without a rowid needs a primary key");
+            return Err(error.help("add `primary_key`, or take `without_rowid` out"));
+        }
+    }
+    Ok(())
 }
 
 /// The text of a query for SQLite, with the values of parameters in the place of their names.

@@ -64,6 +64,7 @@ fn plan() -> Plan {
     let table = |name: &str, staging: Vec<Field>| TablePlan {
         name: name.to_owned(),
         primary_key: Vec::new(),
+        without_rowid: false,
         origin: Origin::Feed { columns: Vec::new(), staging, finish: None, text: text.clone() },
     };
     let feed = FeedPlan {

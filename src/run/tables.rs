@@ -184,6 +184,7 @@ pub(super) fn layout(table: &TablePlan) -> TableLayout {
         name: table.name.clone(),
         columns,
         primary_key: table.primary_key.clone(),
+        without_rowid: table.without_rowid,
         definition: definition.to_owned(),
     }
 }

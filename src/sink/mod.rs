@@ -164,8 +164,17 @@ pub struct TableLayout {
     pub columns: Vec<(String, Option<DataType>)>,
     /// The columns of its PRIMARY KEY; empty without one. As in SQLite, rows with a NULL in the key are never equal.
     pub primary_key: Vec<String>,
+    /// Whether it is a WITHOUT ROWID table, which needs a primary key without NULLs and has its rows in the order of it.
+    pub without_rowid: bool,
     /// What the ledger says that the table was made from: the text of its SELECT, or a fingerprint.
     pub definition: String,
+}
+
+impl TableLayout {
+    /// The layout without its primary key.
+    fn without_key(&self) -> Self {
+        TableLayout { primary_key: Vec::new(), without_rowid: false, ..self.clone() }
+    }
 }
 
 /// Some rows of a SELECT.

@@ -88,7 +88,8 @@ pub(super) fn create_table(table: &str, layout: &TableLayout) -> String {
     if !layout.primary_key.is_empty() {
         parts.push(format!("PRIMARY KEY ({})", names(&layout.primary_key)));
     }
-    format!("CREATE TABLE {table} ({})", parts.join(", "))
+    let without_rowid = if layout.without_rowid { " WITHOUT ROWID" } else { "" };
+    format!("CREATE TABLE {table} ({}){without_rowid}", parts.join(", "))
 }
 
 fn declared_type(layout: &TableLayout, name: &str, data_type: Option<DataType>) -> Option<&'static str> {
@@ -167,7 +168,7 @@ mod tests {
             name: "t".to_owned(),
             columns: columns.iter().map(|(name, data_type)| ((*name).to_owned(), *data_type)).collect(),
             primary_key: primary_key.iter().map(|name| (*name).to_owned()).collect(),
-            definition: String::new(),
+            ..TableLayout::default()
         }
     }
 

@@ -1,17 +1,17 @@
 //! An external sort: keys with what belongs to them, in the order of the keys' bytes, in bounded memory. Equal keys keep the
 //! order in which they came.
 //!
-//! Entries collect in memory until their share of it is full; then they are sorted, on all cores, and written to a
-//! temporary file as a run. At the end all runs are merged. A run needs a buffer to be merged through, so when there are
-//! as many as memory has room for, they become one. The last merge runs on a thread of its own.
+//! Entries collect in memory until their share of it is full; then they are sorted and written to a temporary file as a
+//! run, on a thread of its own, while others collect. At the end all runs are merged, on a thread of its own as well. A
+//! run needs a buffer to be merged through, so when there are as many as memory has room for, they become one.
 
 use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-
-use rayon::slice::ParallelSliceMut;
+use std::thread::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::btree::record::{read_varint, write_varint};
@@ -21,21 +21,14 @@ use crate::sink::btree::record::{read_varint, write_varint};
 pub(in crate::sink) struct Sorter {
     memory_bytes: usize,
     temp_dir: PathBuf,
-    /// The entries in memory, one behind the other: the lengths of key and payload, key, payload.
-    arena: Vec<u8>,
-    entries: Vec<Entry>,
-    file: Option<File>,
+    collecting: Entries,
+    /// The run that is being written, and its entries, whose memory comes next.
+    spilling: Option<JoinHandle<io::Result<(Run, Entries)>>>,
+    file: Option<Arc<File>>,
+    /// Where the next run begins in the file.
+    file_end: u64,
     /// In the order in which they were written.
     runs: Vec<Run>,
-}
-
-/// An entry in memory.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// The first bytes of its key, which mostly decide.
-    prefix: u64,
-    /// Where it lies.
-    at: u32,
 }
 
 /// Sorted entries in the temporary file.
@@ -45,7 +38,7 @@ struct Run {
     end: u64,
 }
 
-/// What is read of a run at once.
+/// What is read and written of a run at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// What is merged in one go, and how many such batches may wait.
@@ -55,15 +48,19 @@ const BATCHES_AHEAD: usize = 2;
 /// So many runs can always be merged. More take all of the memory for their buffers, since nothing else is held then.
 const RUNS_MIN: usize = 2;
 
+/// Entries are in memory twice: those that are collected, and those that are written.
+const COPIES: usize = 2;
+
 impl Sorter {
     /// A sorter that holds so many bytes at once, and puts the others into files in `temp_dir`.
     pub(in crate::sink) fn new(memory_bytes: usize, temp_dir: &Path) -> Self {
         Sorter {
             memory_bytes: memory_bytes.min(u32::MAX as usize),
             temp_dir: temp_dir.to_owned(),
-            arena: Vec::new(),
-            entries: Vec::new(),
+            collecting: Entries::default(),
+            spilling: None,
             file: None,
+            file_end: 0,
             runs: Vec::new(),
         }
     }
@@ -74,12 +71,11 @@ impl Sorter {
     /// When temporary files cannot be written.
     #[inline]
     pub(in crate::sink) fn push(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
-        let held = self.arena.len() + size_of::<Entry>() * (self.entries.len() + 1);
-        if held + key.len() + payload.len() > self.memory_bytes && !self.entries.is_empty() {
+        let bytes = self.collecting.bytes() + key.len() + payload.len();
+        if bytes > self.memory_bytes / COPIES && !self.collecting.places.is_empty() {
             self.spill().map_err(|cause| self.fail(&cause))?;
         }
-        self.entries.push(Entry { prefix: prefix(key), at: self.arena.len() as u32 });
-        write_entry(key, payload, &mut self.arena);
+        self.collecting.push(key, payload);
         Ok(())
     }
 
@@ -88,99 +84,166 @@ impl Sorter {
     /// # Errors
     /// When temporary files cannot be written or read, and those of `visit`.
     pub(in crate::sink) fn for_each(mut self, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
-        self.sort();
-        if self.runs.is_empty() {
-            return self.entries.iter().try_for_each(|entry| {
-                let (key, payload, _) = parse(&self.arena[entry.at as usize..]).unwrap_or_default();
+        if self.file.is_none() {
+            self.collecting.sort();
+            return self.collecting.iter().try_for_each(|entry| {
+                let (key, payload, _) = parse(entry).unwrap_or_default();
                 visit(key, payload)
             });
         }
-        self.spill().map_err(|cause| self.fail(&cause))?;
-        (self.arena, self.entries) = (Vec::new(), Vec::new());
+        self.spill().and_then(|()| self.wait()).map_err(|cause| self.fail(&cause))?;
+        self.collecting = Entries::default();
         // What is merged is visited meanwhile, on this thread.
         std::thread::scope(|scope| {
-            let (full, batches) = sync_channel(BATCHES_AHEAD);
+            let (full, batches) = sync_channel::<Vec<u8>>(BATCHES_AHEAD);
             let sorter = &self;
             let merging = scope.spawn(move || sorter.merge_into(&full));
             for batch in batches {
-                let batch: Vec<u8> = batch;
                 let mut rest = &batch[..];
                 while let Some((key, payload, len)) = parse(rest) {
                     visit(key, payload)?;
                     rest = &rest[len..];
                 }
             }
-            let merged = merging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            merged.map_err(|cause| self.fail(&cause))
+            joined(merging.join()).map_err(|cause| self.fail(&cause))
         })
     }
 
+    /// Begins to write the collected entries as a run.
+    fn spill(&mut self) -> io::Result<()> {
+        let spare = self.wait()?;
+        if self.runs.len() >= (self.memory_bytes / COPIES / BUFFER_BYTES).max(RUNS_MIN) {
+            self.merge_runs()?;
+        }
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::clone(self.file.insert(Arc::new(tempfile::tempfile_in(&self.temp_dir)?))),
+        };
+        let start = self.file_end;
+        let mut entries = std::mem::replace(&mut self.collecting, spare);
+        self.spilling = Some(std::thread::spawn(move || {
+            entries.sort();
+            let mut writer = RunWriter::new(&file, start);
+            entries.iter().try_for_each(|entry| writer.write(|out| out.extend_from_slice(entry)))?;
+            let run = writer.finish()?;
+            entries.clear();
+            Ok((run, entries))
+        }));
+        Ok(())
+    }
+
+    /// Waits until the run that is being written is complete, and returns the memory of its entries.
+    fn wait(&mut self) -> io::Result<Entries> {
+        let Some(spilling) = self.spilling.take() else { return Ok(Entries::default()) };
+        let (run, entries) = joined(spilling.join())?;
+        self.file_end = run.end;
+        self.runs.push(run);
+        Ok(entries)
+    }
+
+    /// Makes all runs one, in a file of its own.
+    fn merge_runs(&mut self) -> io::Result<()> {
+        let file = tempfile::tempfile_in(&self.temp_dir)?;
+        let mut writer = RunWriter::new(&file, 0);
+        let mut merge = self.merge()?;
+        while let Some((key, payload)) = merge.next()? {
+            writer.write(|out| write_entry(key, payload, out))?;
+        }
+        let run = writer.finish()?;
+        drop(merge);
+        (self.file, self.file_end, self.runs) = (Some(Arc::new(file)), run.end, vec![run]);
+        Ok(())
+    }
+
     /// Merges all runs and hands the entries on in batches, until nobody wants them any more.
-    fn merge_into(&self, full: &SyncSender<Vec<u8>>) -> std::io::Result<()> {
+    fn merge_into(&self, full: &SyncSender<Vec<u8>>) -> io::Result<()> {
         let mut merge = self.merge()?;
         let mut batch = Vec::new();
         while let Some((key, payload)) = merge.next()? {
-            if batch.len() + key.len() + payload.len() > BATCH_BYTES && full.send(std::mem::take(&mut batch)).is_err() {
+            if batch.len() + key.len() + payload.len() > BATCH_BYTES
+                && full.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_BYTES))).is_err()
+            {
                 return Ok(());
             }
             write_entry(key, payload, &mut batch);
         }
+        // Whoever has gone away has failed, and says why.
         let _ = full.send(batch);
         Ok(())
     }
 
+    fn merge(&self) -> io::Result<Merge<'_>> {
+        let cursors = self.file.iter().flat_map(|file| self.runs.iter().map(|run| Cursor::new(file, *run)));
+        Merge::new(cursors.collect())
+    }
+
+    fn fail(&self, cause: &io::Error) -> Error {
+        let help = "make room there, or give --temp-dir a directory on another disk";
+        Error::io(ErrorKind::Output, "sort keys in temporary files in", &self.temp_dir, cause).help(help)
+    }
+}
+
+impl Drop for Sorter {
+    fn drop(&mut self) {
+        // A thread that nobody waits for could outlive the run. What it has written is of no use any more.
+        let _ = self.wait();
+    }
+}
+
+/// What a thread has returned; its panic goes on here.
+fn joined<T>(result: std::thread::Result<T>) -> T {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Entries in memory.
+#[derive(Debug, Default)]
+struct Entries {
+    /// One behind the other: the lengths of key and payload, key, payload.
+    arena: Vec<u8>,
+    places: Vec<EntryPlace>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct EntryPlace {
+    /// The first bytes of its key, which mostly decide.
+    prefix: u64,
+    /// Where it lies in the arena.
+    at: u32,
+}
+
+impl Entries {
+    #[inline]
+    fn push(&mut self, key: &[u8], payload: &[u8]) {
+        self.places.push(EntryPlace { prefix: prefix(key), at: self.arena.len() as u32 });
+        write_entry(key, payload, &mut self.arena);
+    }
+
+    /// The memory that they take, with one more.
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.arena.len() + size_of::<EntryPlace>() * (self.places.len() + 1)
+    }
+
     fn sort(&mut self) {
-        let arena = &self.arena;
-        let key = |entry: &Entry| parse(&arena[entry.at as usize..]).unwrap_or_default().0;
-        self.entries.par_sort_unstable_by(|left, right| {
+        let key = |place: &EntryPlace| parse(&self.arena[place.at as usize..]).unwrap_or_default().0;
+        self.places.sort_unstable_by(|left, right| {
             let by_prefix = left.prefix.cmp(&right.prefix);
             by_prefix.then_with(|| key(left).cmp(key(right)).then(left.at.cmp(&right.at)))
         });
     }
 
-    /// Writes the entries in memory as a run.
-    fn spill(&mut self) -> std::io::Result<()> {
-        if self.runs.len() >= (self.memory_bytes / BUFFER_BYTES).max(RUNS_MIN) {
-            self.merge_runs()?;
-        }
-        self.sort();
-        let mut writer = RunWriter::new(&mut self.file, &self.temp_dir)?;
-        for entry in &self.entries {
-            let from = &self.arena[entry.at as usize..];
+    /// The entries, whole.
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.iter().map(|place| {
+            let from = &self.arena[place.at as usize..];
             let (_, _, len) = parse(from).unwrap_or_default();
-            writer.write(&from[..len])?;
-        }
-        self.runs.push(writer.finish()?);
+            &from[..len]
+        })
+    }
+
+    fn clear(&mut self) {
         self.arena.clear();
-        self.entries.clear();
-        Ok(())
-    }
-
-    /// Makes all runs one, in a file of its own.
-    fn merge_runs(&mut self) -> std::io::Result<()> {
-        let mut file = None;
-        let mut writer = RunWriter::new(&mut file, &self.temp_dir)?;
-        let mut merge = self.merge()?;
-        let mut entry = Vec::new();
-        while let Some((key, payload)) = merge.next()? {
-            entry.clear();
-            write_entry(key, payload, &mut entry);
-            writer.write(&entry)?;
-        }
-        let run = writer.finish()?;
-        drop(merge);
-        (self.file, self.runs) = (file, vec![run]);
-        Ok(())
-    }
-
-    fn merge(&self) -> std::io::Result<Merge<'_>> {
-        let Some(file) = &self.file else { return Ok(Merge { cursors: Vec::new(), heap: Vec::new(), is_fresh: true }) };
-        Merge::new(self.runs.iter().map(|run| Cursor::new(file, *run)).collect())
-    }
-
-    fn fail(&self, cause: &std::io::Error) -> Error {
-        let help = "make room there, or give --temp-dir a directory on another disk";
-        Error::io(ErrorKind::Output, "sort keys in temporary files in", &self.temp_dir, cause).help(help)
+        self.places.clear();
     }
 }
 
@@ -217,31 +280,37 @@ fn parse(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     (end <= bytes.len()).then(|| (&bytes[key_at..payload_at], &bytes[payload_at..end], end))
 }
 
-/// Appends a run to the temporary file.
+/// Writes a run to a file.
 struct RunWriter<'a> {
-    writer: BufWriter<&'a File>,
+    file: &'a File,
     start: u64,
-    written: u64,
+    /// Where the buffer goes.
+    at: u64,
+    buffer: Vec<u8>,
 }
 
 impl<'a> RunWriter<'a> {
-    fn new(file: &'a mut Option<File>, temp_dir: &Path) -> std::io::Result<Self> {
-        let mut file = match file {
-            Some(file) => &*file,
-            none => none.insert(tempfile::tempfile_in(temp_dir)?),
-        };
-        let start = file.seek(SeekFrom::End(0))?;
-        Ok(RunWriter { writer: BufWriter::with_capacity(BUFFER_BYTES, file), start, written: 0 })
+    fn new(file: &'a File, start: u64) -> Self {
+        RunWriter { file, start, at: start, buffer: Vec::with_capacity(2 * BUFFER_BYTES) }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.written += bytes.len() as u64;
-        self.writer.write_all(bytes)
+    /// Takes what `append` appends.
+    #[inline]
+    fn write(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        append(&mut self.buffer);
+        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
     }
 
-    fn finish(mut self) -> std::io::Result<Run> {
-        self.writer.flush()?;
-        Ok(Run { start: self.start, end: self.start + self.written })
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.buffer, self.at)?;
+        self.at += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Run> {
+        self.flush()?;
+        Ok(Run { start: self.start, end: self.at })
     }
 }
 
@@ -265,7 +334,7 @@ impl<'a> Cursor<'a> {
 
     /// Goes on to the next entry; false at the end of the run.
     #[inline]
-    fn advance(&mut self) -> std::io::Result<bool> {
+    fn advance(&mut self) -> io::Result<bool> {
         self.start += self.len;
         self.len = 0;
         loop {
@@ -283,7 +352,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads on; an entry that is longer than the buffer makes it longer.
-    fn fill(&mut self) -> std::io::Result<()> {
+    fn fill(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.start);
         self.start = 0;
         let have = self.buffer.len();
@@ -320,7 +389,7 @@ struct Head {
 }
 
 impl<'a> Merge<'a> {
-    fn new(mut cursors: Vec<Cursor<'a>>) -> std::io::Result<Self> {
+    fn new(mut cursors: Vec<Cursor<'a>>) -> io::Result<Self> {
         let mut heap = Vec::new();
         for (index, cursor) in cursors.iter_mut().enumerate() {
             if cursor.advance()? {
@@ -334,7 +403,7 @@ impl<'a> Merge<'a> {
 
     /// The next entry.
     #[inline]
-    fn next(&mut self) -> std::io::Result<Option<(&[u8], &[u8])>> {
+    fn next(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
         if !std::mem::take(&mut self.is_fresh)
             && let Some(top) = self.heap.first_mut()
         {

@@ -23,6 +23,8 @@ pub(super) struct BulkTable {
     order: Vec<usize>,
     /// The places of the key's columns.
     key: Vec<usize>,
+    /// Whether the rows lie in the key.
+    without_rowid: bool,
     key_names: Vec<String>,
     name: String,
     rows: Rows,
@@ -80,10 +82,16 @@ impl BulkTable {
         let place = |name: &String| layout.columns.iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
         let key: Vec<usize> = layout.primary_key.iter().filter_map(place).collect();
         let sorter = || Sorter::new(sort.bytes, sort.temp_dir);
+        let mut columns: Vec<usize> = (0..types.len()).collect();
+        if layout.without_rowid {
+            // The columns of the key come first, in its order; sorting by that keeps the order of the others.
+            columns.sort_by_key(|column| key.iter().position(|place| place == column).unwrap_or(key.len()));
+        }
         let is_by_key = !key.is_empty() && order == RowOrder::Key;
         BulkTable {
             format,
-            order: (0..types.len()).collect(),
+            order: columns,
+            without_rowid: layout.without_rowid,
             types,
             key_names: layout.primary_key.clone(),
             name: layout.name.clone(),
@@ -120,7 +128,7 @@ impl BulkTable {
 
     #[inline]
     fn push_row(&mut self, columns: &[ColumnView<'_>], row: usize, out: &mut PageBuffer) -> Result<()> {
-        let BulkTable { types, order, key, record, key_bytes, scratch, rows, .. } = self;
+        let BulkTable { types, order, key, record, key_bytes, scratch, rows, name, .. } = self;
         record.begin(order.len());
         for place in order.iter() {
             let (column, row) = resolve(&columns[*place], row);
@@ -130,7 +138,11 @@ impl BulkTable {
         key_bytes.clear();
         for (nth, place) in key.iter().enumerate() {
             let (column, row) = resolve(&columns[*place], row);
-            key::write(stored(column, row, types[*place], scratch), nth + 1 == key.len(), key_bytes);
+            let value = stored(column, row, types[*place], scratch);
+            if self.without_rowid && value == Stored::Null {
+                return Err(null_key(name, &self.key_names[nth]));
+            }
+            key::write(value, nth + 1 == key.len(), key_bytes);
         }
         match rows {
             Rows::AsTheyCame { tree, rows, keys } => {
@@ -159,18 +171,20 @@ impl BulkTable {
         let BulkTable { format, key, key_names, name, rows, mut record, mut key_bytes, mut scratch, .. } = self;
         let mut index = IndexTree::new(format);
         let mut is_first = true;
-        let mut push_key = |key_of_row: &[u8], rowid: i64, out: &mut PageBuffer| -> Result<()> {
+        let mut check_key = |key_of_row: &[u8]| -> Result<()> {
             if !is_first && *key_bytes == *key_of_row && !key::has_null(key_of_row, key.len()) {
                 return Err(duplicate_key(&name, &key_names, key_of_row));
             }
             is_first = false;
             key_bytes.clear();
             key_bytes.extend_from_slice(key_of_row);
+            Ok(())
+        };
+        let mut push_key = |key_of_row: &[u8], rowid: i64, index: &mut IndexTree, out: &mut PageBuffer| {
             record.begin(key.len() + 1);
             key::read(key_of_row, key.len(), &mut scratch, |value| record.push(value));
             record.push(Stored::Integer(rowid));
             index.push(record.finish(), out);
-            Ok(())
         };
         let mut write_full = |out: &mut PageBuffer| if out.bytes() < WRITE_BYTES { Ok(()) } else { write(out) };
         let table = match rows {
@@ -179,10 +193,19 @@ impl BulkTable {
                 let Some(keys) = keys.filter(|_| with_key) else { return Ok(Roots { table: root, key: None }) };
                 keys.for_each(|key, rowid| {
                     let rowid = rowid.try_into().map_or(0, i64::from_be_bytes);
-                    push_key(key, rowid, out)?;
+                    check_key(key)?;
+                    push_key(key, rowid, &mut index, out);
                     write_full(out)
                 })?;
                 root
+            }
+            Rows::ByKey(sorter) if self.without_rowid => {
+                sorter.for_each(|key, row| {
+                    check_key(key)?;
+                    index.push(row, out);
+                    write_full(out)
+                })?;
+                return Ok(Roots { table: index.finish(out), key: None });
             }
             Rows::ByKey(sorter) => {
                 let mut tree = TableTree::new(format);
@@ -190,7 +213,8 @@ impl BulkTable {
                 sorter.for_each(|key, row| {
                     rowid += 1;
                     tree.push(rowid, row, out);
-                    push_key(key, rowid, out)?;
+                    check_key(key)?;
+                    push_key(key, rowid, &mut index, out);
                     write_full(out)
                 })?;
                 tree.finish(out)
@@ -198,6 +222,11 @@ impl BulkTable {
         };
         Ok(Roots { table, key: Some(index.finish(out)) })
     }
+}
+
+fn null_key(table: &str, column: &str) -> Error {
+    let message = format!("`{column}` is NULL in a row of table `{table}`, whose rows lie in their primary key");
+    Error::new(ErrorKind::Input, message).help("leave such rows out, or take `without_rowid` out of the pipeline")
 }
 
 /// What to say of two rows with the same key.

@@ -74,12 +74,15 @@ impl SqliteSink {
             (false, Mode::Upsert) => KeyState::Indexed,
             (false, _) => KeyState::Deferred,
         };
+        let order = if layout.without_rowid { RowOrder::Key } else { RowOrder::Input };
         if self.mode != Mode::Upsert
-            && let Some(table) = self.add_bulk_target(layout, RowOrder::Input)?
+            && let Some(table) = self.add_bulk_target(layout, order)?
         {
             return Ok(Load { table, key, ledger: None, in_batches: false });
         }
-        let unkeyed = TableLayout { primary_key: Vec::new(), ..layout.clone() };
+        // The rows of such a table lie in its key, so that it cannot come later.
+        let key = if layout.without_rowid { KeyState::Indexed } else { key };
+        let unkeyed = layout.without_key();
         let made = if key == KeyState::Deferred { &unkeyed } else { layout };
         self.create(made)?;
         Ok(Load { table: self.add_load_target(layout)?, key, ledger: None, in_batches: true })

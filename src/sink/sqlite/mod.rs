@@ -288,8 +288,8 @@ impl SqliteSink {
             pages::write(connection, pages, direct).and_then(|()| pages::restart(connection, pages)).map_err(fail)
         })?;
         pages::write(connection, pages, direct).map_err(fail)?;
-        let unkeyed = TableLayout { primary_key: Vec::new(), ..layout.clone() };
-        let is_keyed = with_key || layout.primary_key.is_empty();
+        let unkeyed = layout.without_key();
+        let is_keyed = with_key || layout.without_rowid || layout.primary_key.is_empty();
         let declaration = pages::declaration(if is_keyed { &layout } else { &unkeyed });
         let built = BuiltTable { name: &layout.name, declaration: &declaration, root: table, key_root: key };
         pages::add_to_schema(connection, &built).map_err(fail)?;
@@ -440,7 +440,7 @@ impl Sink for SqliteSink {
         // Rows in any order would visit the pages of the key's index at random: ten times slower once the index is
         // larger than the cache. They wait in a temporary table until `settle` sorts them.
         let waiting = staged(&format!("{RESERVED_PREFIX}{}", layout.name));
-        let plain = TableLayout { primary_key: Vec::new(), ..layout.clone() };
+        let plain = layout.without_key();
         let create = statements::create_table(&waiting, &plain);
         self.connection.execute_batch(&create).map_err(|error| self.fail(&error))?;
         let inserts = Inserts::new(&waiting, types.len());
