@@ -117,16 +117,16 @@ impl Parser {
             self.reject_too_long(0, length, records);
             return;
         }
-        let sound = std::str::from_utf8(bytes).is_ok() && memchr(0, bytes).is_none();
+        let mut soundness = Soundness::new(bytes);
         let mut frames = Frames::new(bytes, Some(block.tail), &self.dialect);
         loop {
             let start = frames.position();
             match frames.next() {
                 None => break,
-                Some(Frame::Lines { next }) => self.lines(bytes, start, next, sound, records),
+                Some(Frame::Lines { next }) => self.lines(bytes, start, next, &mut soundness, records),
                 Some(Frame::Record { end, .. }) => {
                     records.quoted = true;
-                    self.record(bytes, start, end, sound, records);
+                    self.record(bytes, start, end, &mut soundness, records);
                 }
                 Some(Frame::Malformed { fault, end, .. }) => {
                     let (code, reason) = self.explain(fault);
@@ -142,19 +142,26 @@ impl Parser {
     }
 
     /// Lines without quotes, from `start` up to `stop`.
-    fn lines(&mut self, bytes: &[u8], mut start: usize, stop: usize, sound: bool, records: &mut Records) {
+    fn lines(
+        &mut self,
+        bytes: &[u8],
+        mut start: usize,
+        stop: usize,
+        soundness: &mut Soundness<'_>,
+        records: &mut Records,
+    ) {
         while start < stop {
             let window = &bytes[start..stop.min(start + WINDOW_BYTES)];
             start = match memrchr(b'\n', window) {
                 Some(last) => {
                     let next = start + last + 1;
-                    self.window(bytes, start, next, sound, records);
+                    self.window(bytes, start, next, soundness, records);
                     next
                 }
                 None => {
                     let line_feed = memchr(b'\n', &bytes[start..stop]).map_or(stop, |at| start + at);
                     let next = stop.min(line_feed + 1);
-                    self.line(bytes, start, line_feed, next, sound, records);
+                    self.line(bytes, start, line_feed, next, soundness, records);
                     next
                 }
             };
@@ -162,18 +169,26 @@ impl Parser {
     }
 
     /// Lines without quotes that all end with a line feed, no more than a window of them.
-    fn window(&mut self, bytes: &[u8], start: usize, stop: usize, sound: bool, records: &mut Records) {
+    fn window(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        stop: usize,
+        soundness: &mut Soundness<'_>,
+        records: &mut Records,
+    ) {
         let (fields, limit) = (self.fields, self.dialect.record_limit());
         let found = structure::find(&bytes[start..stop], self.dialect.delimiter, &mut self.positions);
         let positions = std::mem::take(&mut self.positions);
         // A record that is too long or not sound takes the slow way, on which it is rejected.
-        let all_slow = !sound || limit < WINDOW_BYTES;
+        let all_slow = limit < WINDOW_BYTES;
         let mut rest = &positions[..found];
         let mut line = start;
         while !rest.is_empty() {
             if let Some((row, behind)) = rest.split_at_checked(fields)
                 && !all_slow
                 && let Some(end) = regular(bytes, start, line, row)
+                && soundness.holds(line, end)
             {
                 records.bounds.reserve(fields + 1);
                 records.bounds.push(line as u32);
@@ -185,25 +200,34 @@ impl Parser {
             }
             let Some(last) = rest.iter().position(|at| bytes[start + *at as usize] == b'\n') else { break };
             let line_feed = start + rest[last] as usize;
-            self.line(bytes, line, line_feed, line_feed + 1, sound, records);
+            self.line(bytes, line, line_feed, line_feed + 1, soundness, records);
             line = line_feed + 1;
             rest = &rest[last + 1..];
         }
         self.positions = positions;
     }
 
-    fn line(&self, bytes: &[u8], start: usize, line_feed: usize, next: usize, sound: bool, records: &mut Records) {
+    fn line(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        line_feed: usize,
+        next: usize,
+        soundness: &mut Soundness<'_>,
+        records: &mut Records,
+    ) {
         let end = without_carriage_return(bytes, start, line_feed, next);
         if end - start > self.dialect.record_limit() {
             self.reject_too_long(start, (end - start) as u64, records);
         } else if end > start {
-            self.record(bytes, start, end, sound, records);
+            self.record(bytes, start, end, soundness, records);
         }
     }
 
     /// One record with sound quoting that is not too long.
-    fn record(&self, bytes: &[u8], start: usize, end: usize, sound: bool, records: &mut Records) {
+    fn record(&self, bytes: &[u8], start: usize, end: usize, soundness: &mut Soundness<'_>, records: &mut Records) {
         let record = &bytes[start..end];
+        let sound = soundness.holds(start, end);
         if !sound && let Err(error) = std::str::from_utf8(record) {
             let reason = format!("not UTF-8 at byte {} of the record", error.valid_up_to() + 1);
             records.reject(start, end, RejectCode::InvalidUtf8, reason);
@@ -253,6 +277,50 @@ impl Parser {
                 (RejectCode::RecordTooLong, reason)
             }
         }
+    }
+}
+
+/// Whether bytes are UTF-8 without a NUL. Asked for stretches in ascending order, so that all of a block is looked at once,
+/// however many of its records are not.
+struct Soundness<'a> {
+    bytes: &'a [u8],
+    /// The next byte that is not UTF-8; the end of the block if none is known.
+    not_utf8: usize,
+    /// The next NUL, likewise.
+    nul: usize,
+}
+
+impl<'a> Soundness<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let mut soundness = Soundness { bytes, not_utf8: 0, nul: 0 };
+        soundness.look_for_not_utf8(0);
+        soundness.look_for_nul(0);
+        soundness
+    }
+
+    /// Whether all bytes of a record are sound.
+    #[inline]
+    fn holds(&mut self, start: usize, end: usize) -> bool {
+        if self.not_utf8 < start {
+            self.look_for_not_utf8(start);
+        }
+        if self.nul < start {
+            self.look_for_nul(start);
+        }
+        end <= self.not_utf8.min(self.nul)
+    }
+
+    /// No character reaches over the start of a record, so that none is cut in two.
+    #[cold]
+    fn look_for_not_utf8(&mut self, start: usize) {
+        let rest = &self.bytes[start..];
+        self.not_utf8 = start + std::str::from_utf8(rest).map_or_else(|error| error.valid_up_to(), str::len);
+    }
+
+    #[cold]
+    fn look_for_nul(&mut self, start: usize) {
+        let rest = &self.bytes[start..];
+        self.nul = start + memchr(0, rest).unwrap_or(rest.len());
     }
 }
 
