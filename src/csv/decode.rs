@@ -81,7 +81,7 @@ impl Decoder {
                     Values::Int(pass.typed(&bytes, |bytes, field| number::decimal(bytes, field, precision, scale), int))
                 }
                 DataType::Date => Values::Int(pass.typed(&bytes, number::date, int)),
-                DataType::Timestamp => Values::Int(pass.typed(&bytes, |_, _| None, int)),
+                DataType::Timestamp => Values::Int(pass.typed(&bytes, number::timestamp, int)),
                 DataType::Double => Values::Double(pass.typed(&bytes, |_, _| None, double)),
                 DataType::Boolean => Values::Bool(pass.typed(&bytes, |_, _| None, boolean)),
             };

@@ -1,7 +1,9 @@
-//! The usual ways to write integers, decimals and dates, read fast. What is written otherwise gives `None` and is left
+//! The usual ways to write integers, decimals, dates and timestamps, read fast. What is written otherwise gives `None` and is left
 //! to `chunk::parse`, which alone decides what a value is; whatever is read here it reads in the same way.
 
 use std::ops::Range;
+
+use crate::chunk::calendar::MICROS_PER_DAY;
 
 /// `-?digits`, up to 18 of them.
 #[inline]
@@ -59,6 +61,26 @@ pub(super) fn date(bytes: &[u8], field: Range<usize>) -> Option<i64> {
     let (year, month) = if month > 2 { (year + 400, month - 3) } else { (year + 399, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
     Some(i64::from(days) - DAYS_TO_1970)
+}
+
+/// `YYYY-MM-DD HH:MM:SS`, also with a `T` between the two or a `Z` behind them, as microseconds since 1970-01-01.
+#[inline]
+pub(super) fn timestamp(bytes: &[u8], field: Range<usize>) -> Option<i64> {
+    let text = bytes[field.clone()].first_chunk::<19>()?;
+    if field.len() > 20 || field.len() == 20 && bytes[field.end - 1] != b'Z' {
+        return None;
+    }
+    let digit = |at: usize| i64::from(text[at].wrapping_sub(b'0'));
+    let wrong = [11, 12, 14, 15, 17, 18].iter().fold(false, |wrong, at| wrong | (digit(*at) > 9));
+    if wrong || !matches!(text[10], b' ' | b'T') || text[13] != b':' || text[16] != b':' {
+        return None;
+    }
+    let (hour, minute, second) = (digit(11) * 10 + digit(12), digit(14) * 10 + digit(15), digit(17) * 10 + digit(18));
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = date(bytes, field.start..field.start + 10)?;
+    Some(days * MICROS_PER_DAY + (hour * 3600 + minute * 60 + second) * 1_000_000)
 }
 
 /// Days of March of the year -400 to 1970-01-01.
@@ -161,6 +183,7 @@ mod tests {
             DataType::Integer => integer(bytes.as_bytes(), field),
             DataType::Decimal { precision, scale } => decimal(bytes.as_bytes(), field, precision, scale),
             DataType::Date => date(bytes.as_bytes(), field),
+            DataType::Timestamp => timestamp(bytes.as_bytes(), field),
             other => panic!("no fast way to read {other}"),
         }
     }
@@ -190,13 +213,14 @@ mod tests {
                 "[0-9.e+-]{0,12}",
                 "[0-9/:;.-]{1,10}",
                 "[0-9]{4}-[01][0-9]-[0-3][0-9]",
+                "[0-9]{4}-[01][0-9]-[0-3][0-9][ T_][0-2][0-9]:[0-6][0-9]:[0-6][0-9][Z0.]{0,2}",
                 "[0-9]{0,7}[^0-9][0-9]{0,7}",
                 "\\PC{0,10}",
             ],
             precision in 1u8..=18, scale in 0u8..=18,
         ) {
             let decimal = DataType::Decimal { precision, scale: scale.min(precision) };
-            for data_type in [DataType::Integer, decimal, DataType::Date] {
+            for data_type in [DataType::Integer, decimal, DataType::Date, DataType::Timestamp] {
                 if let Some(value) = fast(&text, data_type) {
                     prop_assert_eq!(Some(value), slow(&text, data_type), "{} as {}", text, data_type);
                 }
@@ -243,6 +267,21 @@ mod tests {
             let mut text = Vec::new();
             calendar::write_date(&mut text, days);
             assert_eq!(date(&text, 0..text.len()), Some(days));
+        }
+    }
+
+    #[test]
+    fn every_second_of_a_day_is_read_fast_and_no_other() {
+        for hour in 0..100 {
+            for minute in 0..100 {
+                for second in [0, 1, 9, 10, 59, 60, 99] {
+                    let text = format!("2024-02-29T{hour:02}:{minute:02}:{second:02}");
+                    assert_eq!(fast(&text, DataType::Timestamp), slow(&text, DataType::Timestamp), "{text}");
+                }
+            }
+        }
+        for text in ["0000-01-01 00:00:00", "9999-12-31 23:59:59", "1969-12-31T23:59:59Z", "2023-01-31 10:20:30Z"] {
+            managed(text, DataType::Timestamp);
         }
     }
 }
