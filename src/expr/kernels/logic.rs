@@ -1,6 +1,6 @@
 //! Three-valued logic and comparisons. Which of several values is taken is in `choice`.
 
-use crate::chunk::{Physical, Values};
+use crate::chunk::{Physical, Span, Text, Values};
 use crate::expr::kernels::{Argument, Evaluated, Operand, Side, TextSide, map, map2, merge_faults, strict};
 use crate::expr::program::Comparison;
 
@@ -102,9 +102,49 @@ fn holds_fixed<T: Copy + PartialOrd>(comparison: Comparison, a: Side<'_, T>, b: 
 }
 
 fn holds_text(comparison: Comparison, a: TextSide<'_>, b: TextSide<'_>, len: usize) -> Vec<bool> {
-    match comparison {
-        Comparison::Eq => (0..len).map(|row| a.get(row) == b.get(row)).collect(),
-        Comparison::Ne => (0..len).map(|row| a.get(row) != b.get(row)).collect(),
+    match (comparison, a, b) {
+        (Comparison::Eq, TextSide::Column(text), TextSide::Scalar(value)) if value.len() <= size_of::<u64>() => {
+            equals_short(text, value)
+        }
+        (Comparison::Eq, ..) => (0..len).map(|row| a.get(row) == b.get(row)).collect(),
+        (Comparison::Ne, ..) => (0..len).map(|row| a.get(row) != b.get(row)).collect(),
         _ => (0..len).map(|row| comparison.holds(a.get(row).cmp(b.get(row)))).collect(),
+    }
+}
+
+/// Where a text is a value of up to eight bytes, which are compared in one go.
+fn equals_short(text: &Text, value: &[u8]) -> Vec<bool> {
+    let mut bytes = [0; size_of::<u64>()];
+    bytes[..value.len()].copy_from_slice(value);
+    let wanted = u64::from_le_bytes(bytes);
+    let used_bits = u64::MAX.checked_shr(u64::BITS - 8 * value.len() as u32).unwrap_or(0);
+    let equals = |span: &Span| {
+        let start = span.start as usize;
+        span.len as usize == value.len()
+            && match text.bytes.get(start..).and_then(<[u8]>::first_chunk) {
+                Some(word) => u64::from_le_bytes(*word) & used_bits == wanted,
+                None => &text.bytes[start..start + value.len()] == value,
+            }
+    };
+    text.spans.iter().map(equals).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::TextBuilder;
+
+    #[test]
+    fn short_texts_are_compared_like_all_others() {
+        let values = ["", "a", "b", "ab", "abc", "abcdefg", "abcdefgh", "abcdefgi", "abcdefghi", "\u{e9}", "a\0"];
+        let mut builder = TextBuilder::default();
+        values.iter().for_each(|value| builder.push(value.as_bytes()));
+        // Nothing stands behind the last value.
+        let text = builder.finish();
+        for value in values {
+            let found =
+                holds_text(Comparison::Eq, TextSide::Column(&text), TextSide::Scalar(value.as_bytes()), values.len());
+            assert_eq!(found, values.map(|other| other == value), "{value:?}");
+        }
     }
 }
