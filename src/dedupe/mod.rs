@@ -1,26 +1,25 @@
 //! Which keys have come before: exact de-duplication of any number of keys in bounded memory. Knows nothing of threads,
 //! and of records only their places.
 //!
-//! A key is a [`Fingerprint`], a hash of 128 bits under a key that nobody knows ([`KeyHasher`]); a record is a
+//! A key is a [`Fingerprint`], a hash of 120 bits under a key that nobody knows ([`KeyHasher`]); a record is a
 //! [`Place`], a number that means something to the caller. [`Deduplicator::claim`] gives every key to the place that
 //! claims it first.
 //!
 //! ```text
-//! key -> latest keys, in memory -> BloomFilter of all keys -> runs on disk
-//!          known: duplicate           certainly not: new      found: duplicate, else new
+//! key -> BloomFilter of all keys -> latest keys, in memory -> runs on disk
+//!          certainly not: new         found: duplicate          found: duplicate, else new
 //! ```
 //!
-//! All keys are kept, the latest ones in a table of fixed size. When it is full, its keys go to a temporary file, a
-//! run. A key that is not in the table is new if the [`BloomFilter`] says so, which it does for more than 99 of 100 new
-//! keys; for the others the runs are asked. So the filter only ever saves a look at the disk, and a record is a
-//! duplicate only if its key was really found. Until the table is full, there is neither a filter nor a file.
+//! All keys are kept, the latest ones in memory. When there is no room for another one, they go to a temporary file, a
+//! run. A key is new if the [`BloomFilter`] says so, which it does for more than 99 of 100 new keys; the others are looked
+//! for. So the filter only ever saves a look, and a record is a duplicate only if its key was really found. For few keys
+//! there is neither a filter nor a file, and each of them is looked for in memory.
 //!
-//! Runs are merged so that few exist, and a look at one is a single read of about 1.5 kB. Temporary files have no name:
+//! Runs are merged so that few exist, and a look at one is a single read of about 800 bytes. Temporary files have no name:
 //! however the process ends, nothing is left of them.
 //!
-//! Memory, for 100 million keys: 128 MiB of filter; 25 bytes for each slot of the table, and 24 more for each entry while
-//! it is written; 4 bytes for every 32 to 64 keys on disk. Disk: 24 bytes a key, and as much again while all runs become
-//! one.
+//! Memory, for 100 million keys: 128 MiB of filter; the latest keys; 4 bytes for every 40 keys on disk. Disk: 20 bytes a
+//! key, and as much again while all runs become one.
 
 mod bloom;
 mod keys;
@@ -35,20 +34,26 @@ pub use crate::dedupe::keys::KeyHasher;
 use crate::dedupe::store::ExactStore;
 use crate::error::Result;
 
-/// What stands for a key: equal for equal keys, and as good as never for others.
+/// What stands for a key: equal for equal keys, and as good as never for others. Less than 2 to the power of
+/// `FINGERPRINT_BITS`.
 pub type Fingerprint = u128;
 
-/// Where a record lies, as the caller numbers places.
+/// The bits of a fingerprint.
+pub const FINGERPRINT_BITS: u32 = 120;
+
+/// Where a record lies, as the caller numbers places. Less than 2 to the power of `PLACE_BITS`.
 pub type Place = u64;
+
+/// The bits of a place.
+pub const PLACE_BITS: u32 = 40;
 
 /// How much memory may be used, and where the disk is.
 #[derive(Debug, Clone)]
 pub struct DedupeOptions {
     /// The size of the filter, [`BloomFilter::BYTES`] for 100 million keys. A smaller one is as right and slower.
     pub filter_bytes: u64,
-    /// How many keys are held in memory. The table has a power of two of slots, of which 7 in 8 are used: `7 << 16`
-    /// keys make the best of 13 MB, and one more key would double that.
-    pub store_entries: usize,
+    /// The memory for the latest keys. A key takes about 32 bytes.
+    pub store_bytes: u64,
     /// Where temporary files go; the system's directory for them if `None`. On a tmpfs they would be memory.
     pub temp_dir: Option<PathBuf>,
 }
@@ -79,8 +84,11 @@ pub struct DedupeStats {
     pub bytes_spilled: u64,
 }
 
-/// Keys that go through the filter before they go on to the store.
+/// Keys that go through the filter before the first of them goes on to the store.
 const BATCH: usize = 1024;
+
+/// So many keys do without a filter: a small input touches less memory, and the buckets to look through are short.
+const UNFILTERED_KEYS: u64 = 1 << 16;
 
 impl Deduplicator {
     /// One that has seen no key.
@@ -109,36 +117,42 @@ impl Deduplicator {
         firsts: &mut Vec<Option<Place>>,
     ) -> Result<()> {
         assert_eq!(keys.len(), places.len(), "a place for each key");
+        assert!(places.iter().all(|place| *place >> PLACE_BITS == 0), "places have {PLACE_BITS} bits");
         firsts.reserve(keys.len());
-        while !keys.is_empty() {
-            if self.store.room() == 0 {
-                self.spill()?;
+        while let Some(next) = keys.first() {
+            if self.filter.is_none() && (self.store.stats().keys >= UNFILTERED_KEYS || !self.store.has_room(*next)) {
+                self.filter = Some(self.filter_of_all());
             }
-            let batch = keys.len().min(BATCH).min(self.store.room());
-            let (batch_keys, batch_places);
-            (batch_keys, keys) = keys.split_at(batch);
-            (batch_places, places) = places.split_at(batch);
             self.suspects.clear();
             match &mut self.filter {
-                Some(filter) => filter.insert_each(batch_keys, &mut self.suspects),
-                None => self.suspects.resize(batch, false),
+                Some(filter) => filter.insert_each(&keys[..keys.len().min(BATCH)], &mut self.suspects),
+                // One by one, since the next one may need a filter.
+                None => self.suspects.push(true),
             }
+            let (batch_keys, batch_places);
+            (batch_keys, keys) = keys.split_at(self.suspects.len());
+            (batch_places, places) = places.split_at(self.suspects.len());
             for ((key, place), suspect) in batch_keys.iter().zip(batch_places).zip(&self.suspects) {
-                firsts.push(self.store.claim(*key, *place, *suspect)?);
+                let first = if *suspect { self.store.find(*key)? } else { None };
+                if first.is_none() {
+                    if !self.store.has_room(*key) {
+                        self.store.spill()?;
+                    }
+                    self.store.insert(*key, *place);
+                }
+                firsts.push(first);
             }
         }
         Ok(())
     }
 
-    fn spill(&mut self) -> Result<()> {
-        if self.filter.is_none() {
-            let mut filter = BloomFilter::with_bytes(self.filter_bytes);
-            self.store.recent_keys().for_each(|key| {
-                filter.insert(key);
-            });
-            self.filter = Some(filter);
-        }
-        self.store.spill()
+    /// A filter with all keys so far, which are in memory.
+    fn filter_of_all(&self) -> BloomFilter {
+        let mut filter = BloomFilter::with_bytes(self.filter_bytes);
+        self.store.recent_keys().for_each(|key| {
+            filter.insert(key);
+        });
+        filter
     }
 
     /// What has been done so far.
@@ -157,6 +171,8 @@ mod tests {
 
     use super::*;
 
+    pub(super) const MAX_KEY: Fingerprint = (1 << FINGERPRINT_BITS) - 1;
+
     /// A fingerprint like those of keys: uniform, and another one for every number.
     pub(super) fn fingerprint(number: u64) -> Fingerprint {
         let mix = |number: u64| {
@@ -165,11 +181,11 @@ mod tests {
             number ^ number >> 32
         };
         let low = mix(number.wrapping_add(1));
-        Fingerprint::from(mix(!low)) << 64 | Fingerprint::from(low)
+        (Fingerprint::from(mix(!low)) << 64 | Fingerprint::from(low)) & MAX_KEY
     }
 
-    fn options(filter_bytes: u64, store_entries: usize, directory: &TempDir) -> DedupeOptions {
-        DedupeOptions { filter_bytes, store_entries, temp_dir: Some(directory.path().to_owned()) }
+    fn options(filter_bytes: u64, store_bytes: u64, directory: &TempDir) -> DedupeOptions {
+        DedupeOptions { filter_bytes, store_bytes, temp_dir: Some(directory.path().to_owned()) }
     }
 
     /// What std's map says of the same claims.
@@ -188,23 +204,23 @@ mod tests {
     /// Keys of a small domain, so that many come again; some differ in their first or last bits only.
     fn key() -> impl Strategy<Value = Fingerprint> {
         prop_oneof![
-            4 => (0u64..200).prop_map(fingerprint),
-            1 => (0u32..128).prop_map(|bit| 1 << bit),
-            1 => prop::sample::select(vec![0, Fingerprint::MAX]),
+            12 => (0u64..1000).prop_map(fingerprint),
+            1 => (0..FINGERPRINT_BITS).prop_map(|bit| 1 << bit),
+            1 => prop::sample::select(vec![0, MAX_KEY]),
         ]
     }
 
     proptest! {
         #[test]
         fn the_first_place_wins_whatever_spills(
-            claims in prop::collection::vec((key(), any::<Place>()), 0..300),
-            calls in prop::collection::vec(0usize..50, 0..10),
-            filter_bytes in 0u64..256,
-            store_entries in 0usize..9,
+            claims in prop::collection::vec((key(), 0..1u64 << PLACE_BITS), 0..1500),
+            calls in prop::collection::vec(0usize..200, 0..10),
+            filter_bytes in 0u64..1024,
+            store_bytes in 0u64..6000,
             fan_out in 2usize..5,
         ) {
             let directory = TempDir::new().unwrap();
-            let mut dedupe = Deduplicator::with_fan_out(&options(filter_bytes, store_entries, &directory), fan_out);
+            let mut dedupe = Deduplicator::with_fan_out(&options(filter_bytes, store_bytes, &directory), fan_out);
             let (keys, places): (Vec<_>, Vec<_>) = claims.into_iter().unzip();
             let mut firsts = Vec::new();
             let mut start = 0;
@@ -218,10 +234,10 @@ mod tests {
             let stats = dedupe.stats();
             let new = expected.iter().filter(|first| first.is_none()).count() as u64;
             prop_assert_eq!(stats.keys, new);
-            let in_memory = store_entries.max(1) as u64;
-            prop_assert!(new.saturating_sub(in_memory) <= stats.runs_spilled * in_memory);
-            prop_assert!(stats.runs_spilled * in_memory <= new);
-            prop_assert!(stats.bytes_spilled >= stats.runs_spilled * in_memory * 24);
+            // At most four buckets of 64 are held in memory, and one of them is full when they are written.
+            prop_assert!(new <= (stats.runs_spilled + 1) * 4 * 64);
+            prop_assert!(stats.runs_spilled * 64 <= new);
+            prop_assert!(stats.bytes_spilled >= stats.runs_spilled * 64 * 20);
             prop_assert!(stats.false_positives <= stats.filter_positives);
             prop_assert!(stats.filter_positives - stats.false_positives <= keys.len() as u64 - new);
         }
@@ -231,41 +247,44 @@ mod tests {
     fn many_keys_are_claimed_once() {
         let directory = TempDir::new().unwrap();
         let keys = 400_000;
-        let mut dedupe =
-            Deduplicator::new(&options(BloomFilter::BYTES * keys / BloomFilter::CAPACITY, 5000, &directory));
-        let prints: Vec<_> = (0..keys).map(fingerprint).collect();
-        let places: Vec<_> = (0..keys).collect();
-        let mut firsts = Vec::new();
-        dedupe.claim(&prints, &places, &mut firsts).unwrap();
-        assert!(firsts.iter().all(Option::is_none));
-        let stats = dedupe.stats();
-        assert_eq!((stats.keys, stats.runs_spilled), (keys, 79));
-        assert!((1..keys / 100).contains(&stats.false_positives), "{stats:?}");
-        assert_eq!(stats.filter_positives, stats.false_positives);
+        for (store_bytes, runs) in [(200 << 10, 40..80), (4 << 20, 2..5), (40 << 20, 0..1)] {
+            let mut dedupe =
+                Deduplicator::new(&options(BloomFilter::BYTES * keys / BloomFilter::CAPACITY, store_bytes, &directory));
+            let prints: Vec<_> = (0..keys).map(fingerprint).collect();
+            let places: Vec<_> = (0..keys).collect();
+            let mut firsts = Vec::new();
+            dedupe.claim(&prints, &places, &mut firsts).unwrap();
+            assert!(firsts.iter().all(Option::is_none));
+            let stats = dedupe.stats();
+            assert_eq!(stats.keys, keys);
+            assert!(runs.contains(&stats.runs_spilled), "{stats:?}");
+            assert!((u64::from(runs.start > 0)..keys / 100).contains(&stats.false_positives), "{stats:?}");
+            assert_eq!(stats.filter_positives, stats.false_positives);
 
-        let again: Vec<_> = prints.iter().copied().step_by(41).collect();
-        firsts.clear();
-        dedupe.claim(&again, &vec![u64::MAX; again.len()], &mut firsts).unwrap();
-        assert_eq!(firsts, places.iter().copied().step_by(41).map(Some).collect::<Vec<_>>());
-        assert_eq!(dedupe.stats().keys, keys);
+            let again: Vec<_> = prints.iter().copied().step_by(41).collect();
+            firsts.clear();
+            dedupe.claim(&again, &vec![0; again.len()], &mut firsts).unwrap();
+            assert_eq!(firsts, places.iter().copied().step_by(41).map(Some).collect::<Vec<_>>());
+            assert_eq!(dedupe.stats().keys, keys);
+        }
     }
 
     #[test]
-    fn until_memory_is_full_there_is_neither_filter_nor_file() {
+    fn few_keys_need_neither_filter_nor_file() {
         let directory = TempDir::new().unwrap();
         let mut dedupe = Deduplicator::new(&DedupeOptions {
             temp_dir: Some(directory.path().join("missing")),
-            ..options(BloomFilter::BYTES, 11, &directory)
+            ..options(BloomFilter::BYTES, 0, &directory)
         });
-        let keys: Vec<_> = (0..20).map(|number| fingerprint(number % 10)).collect();
-        let places: Vec<_> = (0..20).collect();
+        let keys: Vec<_> = (0..126).map(|number| fingerprint(number % 63)).collect();
+        let places: Vec<_> = (0..126).collect();
         let mut firsts = Vec::new();
         dedupe.claim(&keys, &places, &mut firsts).unwrap();
         assert_eq!(firsts, expected(&keys, &places));
         assert!(dedupe.filter.is_none());
-        assert_eq!(dedupe.stats(), DedupeStats { keys: 10, ..DedupeStats::default() });
-        dedupe.claim(&[fingerprint(10)], &[20], &mut firsts).unwrap();
-        assert!(dedupe.claim(&[fingerprint(11)], &[21], &mut firsts).is_err());
-        assert_eq!(firsts.len(), 21, "a claim that fails has no answer");
+        assert_eq!(dedupe.stats(), DedupeStats { keys: 63, ..DedupeStats::default() });
+        dedupe.claim(&[fingerprint(63)], &[126], &mut firsts).unwrap();
+        assert!(dedupe.claim(&[fingerprint(64)], &[127], &mut firsts).is_err());
+        assert_eq!(firsts.len(), 127, "a claim that fails has no answer");
     }
 }

@@ -4,24 +4,20 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
-
-use crate::dedupe::runs::{self, Entry, Run};
+use crate::dedupe::runs::{self, ENTRY_BYTES, Entry, Run};
 use crate::dedupe::{DedupeOptions, DedupeStats, Fingerprint, Place};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A map from keys to places that holds a bounded number of them in memory.
 ///
-/// Keys come into memory. When it is full, all of them are written to disk as a run; when `fan_out` runs of one length
-/// have come together, they become one. So a key is written once for each power of `fan_out` in the number of runs, and
-/// fewer than `fan_out` runs of each length exist. Every key is in one place only, so the order of looking does not
-/// matter for what is found: the oldest runs are the longest and most probably have a key, so they are asked first.
+/// Keys come into memory. When there is no room for one, all of them are written to disk as a run; when `fan_out` runs of
+/// one tier have come together, they become one of the next tier. So a key is written once for each power of `fan_out`
+/// in the number of runs, and fewer than `fan_out` runs of each tier exist. Every key is in one place only, so the order
+/// of looking does not matter for what is found: the oldest runs are the longest and most probably have a key, so they
+/// are asked first.
 #[derive(Debug)]
 pub(super) struct ExactStore {
-    /// Made once, since a table that grows needs room for two.
-    recent: HashTable<Entry>,
-    recent_max: usize,
+    recent: Recent,
     /// Oldest first, and so longest first.
     runs: Vec<Run>,
     fan_out: usize,
@@ -31,16 +27,33 @@ pub(super) struct ExactStore {
     stats: DedupeStats,
 }
 
-/// Runs of one length that are merged into one: few enough that a key is looked for in few of them, and enough that it
+/// The keys in memory: in buckets, as they are going to lie on disk.
+///
+/// Most keys are known to be new before they come here. Nobody looks for those, so all that there is to do is to append
+/// them; and while a hash table would have to read a slot first, nobody waits for what is only written.
+#[derive(Debug)]
+struct Recent {
+    /// How many entries each bucket has.
+    lens: Vec<u8>,
+    /// `SLOTS` for each bucket. All bytes, so that the system hands out zeroed pages only when they are first written.
+    entries: Vec<u8>,
+}
+
+/// Entries of a bucket in memory. The first bucket is full when the average one has 40: more slots would be used to a
+/// greater part, and take longer to look through.
+const SLOTS: usize = 64;
+
+/// The memory of a bucket.
+const BUCKET_BYTES: usize = SLOTS * ENTRY_BYTES + size_of::<u8>();
+
+/// Runs of one tier that are merged into one: few enough that a key is looked for in few of them, and enough that it
 /// is not written often.
 pub(super) const FAN_OUT: usize = 8;
 
 impl ExactStore {
     pub(super) fn new(options: &DedupeOptions, fan_out: usize) -> Self {
-        let recent_max = options.store_entries.clamp(1, Run::LEN_MAX as usize);
         ExactStore {
-            recent: HashTable::with_capacity(recent_max),
-            recent_max,
+            recent: Recent::with_bytes(options.store_bytes),
             runs: Vec::new(),
             fan_out,
             temp_dir: options.temp_dir.clone().unwrap_or_else(std::env::temp_dir),
@@ -49,47 +62,48 @@ impl ExactStore {
         }
     }
 
-    /// How many more keys there is room for in memory.
-    pub(super) fn room(&self) -> usize {
-        self.recent_max - self.recent.len()
+    /// The place of a key, if it is known.
+    pub(super) fn find(&mut self, key: Fingerprint) -> Result<Option<Place>> {
+        let recent = runs::find(key, self.recent.bucket(self.recent.bucket_of(key)));
+        if recent.is_some() || self.runs.is_empty() {
+            return Ok(recent);
+        }
+        self.stats.filter_positives += 1;
+        for run in &self.runs {
+            let found = run.find(key, &mut self.bucket);
+            if let Some(first) = found.map_err(|cause| io_error("read", &self.temp_dir, &cause))? {
+                return Ok(Some(first));
+            }
+        }
+        self.stats.false_positives += 1;
+        Ok(None)
     }
 
-    /// The place of a key, or `None` for a new one, which is remembered at `place`; there must be room. The disk is
-    /// asked only if `may_be_on_disk`.
+    /// Whether there is room in memory for a key.
     #[inline]
-    pub(super) fn claim(&mut self, key: Fingerprint, place: Place, may_be_on_disk: bool) -> Result<Option<Place>> {
-        let is_key = |entry: &Entry| runs::key_of(entry) == key;
-        let slot = match self.recent.entry(hash(key), is_key, |entry| hash(runs::key_of(entry))) {
-            Slot::Occupied(slot) => return Ok(Some(runs::place_of(slot.get()))),
-            Slot::Vacant(slot) => slot,
-        };
-        if may_be_on_disk {
-            self.stats.filter_positives += 1;
-            for run in &self.runs {
-                let found = run.find(key, &mut self.bucket);
-                if let Some(first) = found.map_err(|cause| io_error("read", &self.temp_dir, &cause))? {
-                    return Ok(Some(first));
-                }
-            }
-            self.stats.false_positives += 1;
-        }
+    pub(super) fn has_room(&self, key: Fingerprint) -> bool {
+        usize::from(self.recent.lens[self.recent.bucket_of(key)]) < SLOTS
+    }
+
+    /// Remembers a key that is not known; there must be room.
+    #[inline]
+    pub(super) fn insert(&mut self, key: Fingerprint, place: Place) {
         self.stats.keys += 1;
-        slot.insert(runs::entry(key, place));
-        Ok(None)
+        self.recent.push(runs::entry(key, place), self.recent.bucket_of(key));
     }
 
     /// The keys in memory.
     pub(super) fn recent_keys(&self) -> impl Iterator<Item = Fingerprint> {
-        self.recent.iter().map(runs::key_of)
+        self.recent.buckets().flatten().map(runs::key_of)
     }
 
     /// Writes all keys in memory to disk.
     pub(super) fn spill(&mut self) -> Result<()> {
-        let run = write_run(&self.temp_dir, |file| Run::write(file, self.recent.iter()))?;
+        let run = write_run(&self.temp_dir, |file| Run::write(file, self.recent.buckets()))?;
         self.stats.runs_spilled += 1;
         self.stats.bytes_spilled += run.bytes();
         self.runs.push(run);
-        self.recent.clear();
+        self.recent.lens.fill(0);
         self.merge_runs()
     }
 
@@ -97,12 +111,12 @@ impl ExactStore {
         self.stats
     }
 
-    /// Merges the latest runs for as long as `fan_out` of them have one length and fit one run.
+    /// Merges the latest runs for as long as `fan_out` of them have one tier and fit one run.
     fn merge_runs(&mut self) -> Result<()> {
         while let Some(start) = self.runs.len().checked_sub(self.fan_out) {
             let latest = &self.runs[start..];
-            let len = latest[0].len();
-            if latest.iter().any(|run| run.len() != len) || len * self.fan_out as u64 > Run::LEN_MAX {
+            let len: u64 = latest.iter().map(Run::len).sum();
+            if latest.iter().any(|run| run.tier() != latest[0].tier()) || len > Run::LEN_MAX {
                 break;
             }
             let merged = write_run(&self.temp_dir, |file| Run::merge(file, latest))?;
@@ -111,6 +125,34 @@ impl ExactStore {
             self.runs.push(merged);
         }
         Ok(())
+    }
+}
+
+impl Recent {
+    /// As many buckets as fit, one at least.
+    fn with_bytes(bytes: u64) -> Self {
+        let buckets = usize::try_from(bytes / BUCKET_BYTES as u64).expect("the store fits the address space").max(1);
+        Recent { lens: vec![0; buckets], entries: vec![0; buckets * SLOTS * ENTRY_BYTES] }
+    }
+
+    #[inline]
+    fn bucket_of(&self, key: Fingerprint) -> usize {
+        runs::bucket_of(key, self.lens.len())
+    }
+
+    fn bucket(&self, at: usize) -> &[Entry] {
+        &self.entries.as_chunks().0[at * SLOTS..][..self.lens[at].into()]
+    }
+
+    fn buckets(&self) -> impl ExactSizeIterator<Item = &[Entry]> {
+        (0..self.lens.len()).map(|at| self.bucket(at))
+    }
+
+    #[inline]
+    fn push(&mut self, entry: Entry, at: usize) {
+        let len = &mut self.lens[at];
+        self.entries.as_chunks_mut().0[at * SLOTS..][..SLOTS][usize::from(*len)] = entry;
+        *len += 1;
     }
 }
 
@@ -124,12 +166,6 @@ fn io_error(verb: &str, temp_dir: &Path, cause: &io::Error) -> Error {
         .help("make room there, or give --temp-dir a directory on another disk")
 }
 
-/// Fingerprints are hashes already. The filter and the runs go by the upper half, the table by the lower one.
-#[inline]
-fn hash(key: Fingerprint) -> u64 {
-    key as u64
-}
-
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
@@ -137,54 +173,65 @@ mod tests {
     use super::*;
     use crate::dedupe::tests::fingerprint;
 
-    fn store(store_entries: usize, temp_dir: &Path) -> ExactStore {
-        let options = DedupeOptions { filter_bytes: 0, store_entries, temp_dir: Some(temp_dir.to_owned()) };
+    /// A store whose memory is one bucket: full with `SLOTS` keys, whichever they are.
+    fn store(temp_dir: &Path) -> ExactStore {
+        let options = DedupeOptions { filter_bytes: 0, store_bytes: 0, temp_dir: Some(temp_dir.to_owned()) };
         ExactStore::new(&options, 3)
     }
 
-    /// Claims keys up to the one of that number, each at the place of its number, and spills whenever memory is full.
-    fn fill(store: &mut ExactStore, keys: u64) -> Result<()> {
-        (0..keys).try_for_each(|key| {
-            if store.room() == 0 {
+    /// Inserts keys, each at the place of its number, and spills whenever memory is full.
+    fn fill(store: &mut ExactStore, keys: std::ops::Range<u64>) -> Result<()> {
+        keys.into_iter().try_for_each(|key| {
+            if !store.has_room(fingerprint(key)) {
                 store.spill()?;
             }
-            assert_eq!(store.claim(fingerprint(key), key, false)?, None);
+            store.insert(fingerprint(key), key);
             Ok(())
         })
     }
 
     #[test]
-    fn runs_merge_in_tiers_and_the_table_stays_as_it_is() {
+    fn runs_merge_in_tiers_and_memory_stays_as_it_is() {
         let directory = TempDir::new().unwrap();
-        let mut store = store(7, directory.path());
-        let allocated = store.recent.allocation_size();
+        let mut store = store(directory.path());
+        let allocated = store.recent.entries.capacity();
+        let slots = SLOTS as u64;
         let mut lengths = Vec::new();
         for runs in 0..=9 {
-            if runs > 0 {
-                store.spill().unwrap();
-            }
-            lengths.push(store.runs.iter().map(Run::len).collect::<Vec<_>>());
-            for key in runs * 7..(runs + 1) * 7 {
-                assert_eq!(store.claim(fingerprint(key), key, false).unwrap(), None);
-            }
+            fill(&mut store, runs * slots..(runs + 1) * slots).unwrap();
+            lengths.push(store.runs.iter().map(|run| run.len() / slots).collect::<Vec<_>>());
         }
-        assert_eq!(lengths[2..5], [vec![7, 7], vec![21], vec![21, 7]]);
-        assert_eq!(lengths[8..], [vec![21, 21, 7, 7], vec![63]]);
-        assert_eq!(store.recent.allocation_size(), allocated);
+        assert_eq!(lengths[2..5], [vec![1, 1], vec![3], vec![3, 1]]);
+        assert_eq!(lengths[8..], [vec![3, 3, 1, 1], vec![9]]);
+        assert_eq!(store.recent.entries.capacity(), allocated);
         let stats = store.stats();
-        assert_eq!((stats.keys, stats.runs_spilled, stats.bytes_spilled), (70, 9, 24 * 3 * 63));
-        for key in 0..70 {
-            assert_eq!(store.claim(fingerprint(key), 1000, true).unwrap(), Some(key));
+        let bytes = ENTRY_BYTES as u64 * 3 * 9 * slots;
+        assert_eq!((stats.keys, stats.runs_spilled, stats.bytes_spilled), (10 * slots, 9, bytes));
+        for key in 0..10 * slots {
+            assert_eq!(store.find(fingerprint(key)).unwrap(), Some(key));
         }
-        assert_eq!(store.stats(), DedupeStats { filter_positives: 63, ..stats });
+        assert_eq!(store.find(fingerprint(10 * slots)).unwrap(), None);
+        assert_eq!(store.stats(), DedupeStats { filter_positives: 9 * slots + 1, false_positives: 1, ..stats });
+    }
+
+    #[test]
+    fn memory_is_used_to_the_half_at_least() {
+        let directory = TempDir::new().unwrap();
+        let options =
+            DedupeOptions { filter_bytes: 0, store_bytes: 1 << 20, temp_dir: Some(directory.path().to_owned()) };
+        let mut store = ExactStore::new(&options, 3);
+        assert!(store.recent.entries.len() + store.recent.lens.len() <= 1 << 20);
+        let slots = (SLOTS * store.recent.lens.len()) as u64;
+        fill(&mut store, 0..slots).unwrap();
+        assert_eq!(store.stats().runs_spilled, 1, "{slots} slots");
     }
 
     #[cfg(unix)]
     #[test]
     fn temporary_files_have_no_names() {
         let directory = TempDir::new().unwrap();
-        let mut store = store(2, directory.path());
-        fill(&mut store, 9).unwrap();
+        let mut store = store(directory.path());
+        fill(&mut store, 0..5 * SLOTS as u64).unwrap();
         assert_eq!(store.runs.len(), 2);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
@@ -193,28 +240,28 @@ mod tests {
     fn a_directory_that_cannot_be_written_is_an_error_once_it_is_needed() {
         let directory = TempDir::new().unwrap();
         let missing = directory.path().join("missing");
-        let mut store = store(3, &missing);
-        fill(&mut store, 3).unwrap();
+        let mut store = store(&missing);
+        fill(&mut store, 0..SLOTS as u64).unwrap();
         let error = store.spill().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Output);
         let start = format!("cannot write temporary files in {}: ", missing.display());
         assert!(error.to_string().starts_with(&start), "{error}");
         assert!(error.help_text().unwrap().contains("--temp-dir"));
-        assert_eq!(store.claim(fingerprint(1), 9, false).unwrap(), Some(1), "nothing is forgotten");
+        assert_eq!(store.find(fingerprint(1)).unwrap(), Some(1), "nothing is forgotten");
     }
 
     #[test]
     fn a_damaged_run_is_an_error() {
         let directory = TempDir::new().unwrap();
-        let mut store = store(3, directory.path());
-        fill(&mut store, 3).unwrap();
+        let mut store = store(directory.path());
+        fill(&mut store, 0..3).unwrap();
         let file = tempfile::tempfile().unwrap();
         let other_handle = file.try_clone().unwrap();
-        store.runs.push(Run::write(file, store.recent.iter()).unwrap());
-        store.recent.clear();
-        assert_eq!(store.claim(fingerprint(1), 9, true).unwrap(), Some(1));
+        store.runs.push(Run::write(file, store.recent.buckets()).unwrap());
+        store.recent.lens.fill(0);
+        assert_eq!(store.find(fingerprint(1)).unwrap(), Some(1));
         other_handle.set_len(0).unwrap();
-        let error = store.claim(fingerprint(1), 9, true).unwrap_err();
+        let error = store.find(fingerprint(1)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Output);
         assert!(error.to_string().starts_with("cannot read temporary files in "), "{error}");
     }

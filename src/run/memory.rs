@@ -36,7 +36,7 @@ pub(super) fn block_bytes(wanted: usize, buffers: usize, limit: u64) -> usize {
 /// limit is the usual one.
 const FILTER_PERCENT: u64 = 61;
 
-/// The share of what is not reserved that the keys in memory may take, in percent.
+/// The share of what is not reserved that the exact check may take, in percent.
 const STORE_PERCENT: u64 = 10;
 
 /// The share of the limit that sorting the keys of a new table may take: one byte in so many. Sorted pieces that are
@@ -64,12 +64,11 @@ const BYTES_PER_RECORD: u64 = 32;
 /// How much larger than a packed input its text may be, usually.
 const UNPACKED_FACTOR: u64 = 12;
 
-/// The most keys of a load that are held in memory; the others go to disk.
-const STORE_ENTRIES: u64 = 1 << 18;
+/// The most memory for the exact check.
+const STORE_BYTES: u64 = 20 << 20;
 
-/// What an entry of the store takes, with what spilling takes: 25 bytes a slot of a table that may be half empty, and 24 in
-/// the run that is written; and the directory of the runs on disk.
-const STORE_ENTRY_BYTES: u64 = 80;
+/// The share of that memory for the latest keys, in percent. The directory of the keys on disk needs the rest.
+const RECENT_PERCENT: u64 = 80;
 
 /// How a load finds duplicates within its share of the memory, and how many bytes that share has. A filter that is too
 /// small for the keys is no less exact; it only sends more of them to the exact check.
@@ -79,10 +78,9 @@ pub(super) fn dedupe_options(inputs: &[Input], options: &Options) -> (DedupeOpti
     let wanted = keys.min(BloomFilter::CAPACITY) * BloomFilter::BYTES / BloomFilter::CAPACITY;
     let free = options.memory_limit_bytes.saturating_sub(RESERVED_BYTES);
     let filter_bytes = wanted.min(free * FILTER_PERCENT / 100).max(LEAST_FILTER_BYTES);
-    let entries = (free * STORE_PERCENT / 100 / STORE_ENTRY_BYTES).clamp(LEAST_STORE_ENTRIES, STORE_ENTRIES);
-    let temp_dir = options.temp_dir.clone();
-    let bytes = filter_bytes + entries * STORE_ENTRY_BYTES;
-    (DedupeOptions { filter_bytes, store_entries: entries as usize, temp_dir }, bytes)
+    let bytes = (free * STORE_PERCENT / 100).clamp(LEAST_STORE_BYTES, STORE_BYTES);
+    let (store_bytes, temp_dir) = (bytes * RECENT_PERCENT / 100, options.temp_dir.clone());
+    (DedupeOptions { filter_bytes, store_bytes, temp_dir }, filter_bytes + bytes)
 }
 
 /// About how much text an input has, by its size and name.
@@ -95,7 +93,7 @@ fn text_bytes(input: &Input) -> Option<u64> {
 const LEAST_FILTER_BYTES: u64 = 64 << 10;
 
 /// Fewer would make too many files.
-const LEAST_STORE_ENTRIES: u64 = 1 << 12;
+const LEAST_STORE_BYTES: u64 = 256 << 10;
 
 /// The greatest resident memory of the process so far (VmHWM of proc(5)), where the system tells.
 pub fn peak_rss_bytes() -> Option<u64> {

@@ -22,7 +22,8 @@ pub(super) struct Ordered {
     pub(super) lines: u64,
     /// Records of the member in front of it.
     pub(super) records: u64,
-    /// For each row of a load that is de-duplicated: the place of the first record with its key, if that is another one.
+    /// For each row of a load that is de-duplicated: the first record with its key, if that is another one, for
+    /// `member_and_record`.
     pub(super) firsts: Vec<Option<Place>>,
 }
 
@@ -32,20 +33,25 @@ pub(super) struct Sequencer {
     /// other.
     deduplicator: Option<Deduplicator>,
     position: Option<MemberPosition>,
+    /// The records in front of each member so far. Those of all members are numbered through for the deduplicator, whose
+    /// places have fewer bits.
+    starts: Vec<u64>,
 }
 
 /// Where the next outcome begins.
 struct MemberPosition {
     layout: Arc<Layout>,
     member: u64,
+    /// Records of all members in front of it.
+    before: u64,
     lines: u64,
     records: u64,
 }
 
-/// A place is the number of a member in the upper bits, and that of a record in so many lower ones.
+/// A record is named by the number of its member in the upper bits, and its own in so many lower ones.
 const RECORD_BITS: u32 = 40;
 
-/// The member and the record (from 1) of a place.
+/// The member and the record (from 1) that is named so.
 pub(super) fn member_and_record(place: Place) -> (usize, u64) {
     ((place >> RECORD_BITS) as usize, place & ((1 << RECORD_BITS) - 1))
 }
@@ -53,7 +59,7 @@ pub(super) fn member_and_record(place: Place) -> (usize, u64) {
 impl Sequencer {
     /// A sequencer that has seen nothing yet.
     pub(super) fn new(deduplicator: Option<Deduplicator>) -> Self {
-        Sequencer { deduplicator, position: None }
+        Sequencer { deduplicator, position: None, starts: Vec::new() }
     }
 
     /// Hands on all outcomes, up to the first error, and returns the time that it took. When nobody wants them any more, it
@@ -87,18 +93,24 @@ impl Sequencer {
         let position = match &mut self.position {
             Some(position) if Arc::ptr_eq(&position.layout, &outcome.layout) => position,
             position => {
-                let member = position.as_ref().map_or(0, |position| position.member + 1);
+                let (member, before) =
+                    position.as_ref().map_or((0, 0), |last| (last.member + 1, last.before + last.records));
+                self.starts.push(before);
                 let layout = Arc::clone(&outcome.layout);
-                position.insert(MemberPosition { member, lines: layout.header_lines, records: 0, layout })
+                position.insert(MemberPosition { member, before, lines: layout.header_lines, records: 0, layout })
             }
         };
-        let MemberPosition { member, lines, records, .. } = *position;
+        let MemberPosition { member, before, lines, records, .. } = *position;
         let mut firsts = Vec::new();
         if let Some(deduplicator) = &mut self.deduplicator {
-            let place = |record: &u32| (member << RECORD_BITS) | (records + u64::from(*record) + 1);
+            let place = |record: &u32| before + records + u64::from(*record);
             let places: Vec<Place> = outcome.sources.records.iter().map(place).collect();
-            firsts.reserve(places.len());
             deduplicator.claim(&outcome.sources.keys, &places, &mut firsts)?;
+            for first in firsts.iter_mut().flatten() {
+                // Of members with the same start, all but the last one are empty.
+                let member = self.starts.partition_point(|start| start <= first) - 1;
+                *first = ((member as u64) << RECORD_BITS) | (*first - self.starts[member] + 1);
+            }
         }
         position.lines += outcome.lines;
         position.records += outcome.records;
