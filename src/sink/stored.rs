@@ -2,7 +2,7 @@
 
 use crate::chunk::calendar;
 use crate::chunk::decimal;
-use crate::chunk::{Column, ColumnView, DataType, Values};
+use crate::chunk::{ColumnView, DataType, Text, Values};
 
 /// A value as SQLite stores it. Dates and timestamps are text, decimals are doubles, booleans are 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,38 +36,72 @@ impl Stored<'_> {
     }
 }
 
-/// A value of a column as SQLite stores it. Dates and timestamps are written into `scratch`.
-#[inline]
-pub(super) fn stored<'a>(column: &'a Column, row: usize, data_type: DataType, scratch: &'a mut Vec<u8>) -> Stored<'a> {
-    if !column.is_valid(row) {
-        return Stored::Null;
-    }
-    match (&column.values, data_type) {
-        (Values::Int(values), DataType::Decimal { scale, .. }) => {
-            Stored::Real(decimal::to_f64(i128::from(values[row]), scale))
-        }
-        (Values::Int(values), DataType::Date) => {
-            scratch.clear();
-            calendar::write_date(scratch, values[row]);
-            Stored::Text(scratch)
-        }
-        (Values::Int(values), DataType::Timestamp) => {
-            scratch.clear();
-            calendar::write_timestamp(scratch, values[row]);
-            Stored::Text(scratch)
-        }
-        (Values::Int(values), _) => Stored::Integer(values[row]),
-        (Values::Double(values), _) => Stored::Real(values[row]),
-        (Values::Bool(values), _) => Stored::Integer(i64::from(values[row])),
-        (Values::Text(text), _) => Stored::Text(text.get(row)),
-    }
+/// A column whose shape and type have been told apart.
+#[derive(Debug)]
+pub(super) struct StoredColumn<'a> {
+    values: StoredValues<'a>,
+    validity: Option<&'a [bool]>,
+    codes: Option<&'a [u32]>,
 }
 
-/// The column that a view reads, and which of its rows a row of the view is.
-#[inline]
-pub(super) fn resolve<'a>(view: &ColumnView<'a>, row: usize) -> (&'a Column, usize) {
-    match *view {
-        ColumnView::Rows(column) => (column, row),
-        ColumnView::Encoded { codes, entries, .. } => (entries, codes[row] as usize),
+#[derive(Debug)]
+enum StoredValues<'a> {
+    Integer(&'a [i64]),
+    Decimal(&'a [i64], u8),
+    Date(&'a [i64]),
+    Timestamp(&'a [i64]),
+    Real(&'a [f64]),
+    Boolean(&'a [bool]),
+    Text(&'a Text),
+}
+
+impl<'a> StoredColumn<'a> {
+    /// Tells them apart.
+    pub(super) fn new(view: &ColumnView<'a>, data_type: DataType) -> Self {
+        let (column, codes) = match *view {
+            ColumnView::Rows(column) => (column, None),
+            ColumnView::Encoded { codes, entries, .. } => (entries, Some(codes)),
+        };
+        let values = match (&column.values, data_type) {
+            (Values::Int(units), DataType::Decimal { scale, .. }) => StoredValues::Decimal(units, scale),
+            (Values::Int(days), DataType::Date) => StoredValues::Date(days),
+            (Values::Int(micros), DataType::Timestamp) => StoredValues::Timestamp(micros),
+            (Values::Int(values), _) => StoredValues::Integer(values),
+            (Values::Double(values), _) => StoredValues::Real(values),
+            (Values::Bool(values), _) => StoredValues::Boolean(values),
+            (Values::Text(text), _) => StoredValues::Text(text),
+        };
+        StoredColumn { values, validity: column.validity.as_deref(), codes }
+    }
+
+    /// All columns of some rows.
+    pub(super) fn all(views: &[ColumnView<'a>], types: &[DataType]) -> Vec<Self> {
+        views.iter().zip(types).map(|(view, data_type)| StoredColumn::new(view, *data_type)).collect()
+    }
+
+    /// The value of a row. Dates and timestamps are written into `scratch`.
+    #[inline]
+    pub(super) fn get<'v>(&'v self, row: usize, scratch: &'v mut Vec<u8>) -> Stored<'v> {
+        let row = self.codes.map_or(row, |codes| codes[row] as usize);
+        if self.validity.is_some_and(|validity| !validity[row]) {
+            return Stored::Null;
+        }
+        match self.values {
+            StoredValues::Integer(values) => Stored::Integer(values[row]),
+            StoredValues::Decimal(units, scale) => Stored::Real(decimal::to_f64(i128::from(units[row]), scale)),
+            StoredValues::Date(days) => {
+                scratch.clear();
+                calendar::write_date(scratch, days[row]);
+                Stored::Text(scratch)
+            }
+            StoredValues::Timestamp(micros) => {
+                scratch.clear();
+                calendar::write_timestamp(scratch, micros[row]);
+                Stored::Text(scratch)
+            }
+            StoredValues::Real(values) => Stored::Real(values[row]),
+            StoredValues::Boolean(values) => Stored::Integer(i64::from(values[row])),
+            StoredValues::Text(text) => Stored::Text(text.get(row)),
+        }
     }
 }

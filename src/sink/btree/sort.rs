@@ -79,16 +79,17 @@ impl Sorter {
         Ok(())
     }
 
-    /// Calls `visit` with the key and the payload of each entry, in order.
+    /// Calls `visit` with the key and the payload of each entry, in order, and whether the key is that of the entry before.
     ///
     /// # Errors
     /// When temporary files cannot be written or read, and those of `visit`.
-    pub(in crate::sink) fn for_each(mut self, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    pub(in crate::sink) fn for_each(mut self, mut visit: impl FnMut(&[u8], &[u8], bool) -> Result<()>) -> Result<()> {
         if self.file.is_none() {
             self.collecting.sort();
+            let mut before = None;
             return self.collecting.iter().try_for_each(|entry| {
                 let (key, payload, _) = parse(entry).unwrap_or_default();
-                visit(key, payload)
+                visit(key, payload, before.replace(key) == Some(key))
             });
         }
         self.spill().and_then(|()| self.wait()).map_err(|cause| self.fail(&cause))?;
@@ -98,12 +99,15 @@ impl Sorter {
             let (full, batches) = sync_channel::<Vec<u8>>(BATCHES_AHEAD);
             let sorter = &self;
             let merging = scope.spawn(move || sorter.merge_into(&full));
+            let mut last_of_batch: Option<Vec<u8>> = None;
             for batch in batches {
+                let mut before = last_of_batch.as_deref();
                 let mut rest = &batch[..];
                 while let Some((key, payload, len)) = parse(rest) {
-                    visit(key, payload)?;
+                    visit(key, payload, before.replace(key) == Some(key))?;
                     rest = &rest[len..];
                 }
+                last_of_batch = before.map(<[u8]>::to_vec);
             }
             joined(merging.join()).map_err(|cause| self.fail(&cause))
         })

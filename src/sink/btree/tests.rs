@@ -129,7 +129,9 @@ proptest! {
             sorter.push(key, payload).unwrap();
         }
         let mut sorted = Vec::new();
-        sorter.for_each(|key, payload| {
+        sorter.for_each(|key, payload, repeats| {
+            let before = sorted.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| &key[..]);
+            assert_eq!(before == Some(key), repeats);
             sorted.push((key.to_vec(), payload.to_vec()));
             Ok(())
         }).unwrap();

@@ -18,7 +18,7 @@ pub(in crate::sink) struct TableTree {
 #[derive(Debug)]
 pub(in crate::sink) struct IndexTree {
     levels: Levels,
-    /// A cell.
+    /// What stands in front of a record in its cell.
     scratch: Vec<u8>,
 }
 
@@ -46,7 +46,7 @@ impl TableTree {
             let child = self.leaf.close(None, out);
             let mut greatest = Vec::new();
             write_varint(self.last_rowid as u64, &mut greatest);
-            self.interior.add(0, Some(child), &greatest, out);
+            self.interior.add(0, Some(child), &[&greatest], out);
         }
         if overflow.is_empty() {
             self.leaf.push(&[head, local]);
@@ -74,14 +74,14 @@ impl IndexTree {
     #[inline]
     pub(in crate::sink) fn push(&mut self, record: &[u8], out: &mut PageBuffer) {
         let (local, overflow) = record.split_at(out.format().local_in_index(record.len()));
-        let cell = &mut self.scratch;
-        cell.clear();
-        write_varint(record.len() as u64, cell);
-        cell.extend_from_slice(local);
-        if !overflow.is_empty() {
-            cell.extend_from_slice(&write_overflow(overflow, out).to_be_bytes());
+        let head = &mut self.scratch;
+        head.clear();
+        write_varint(record.len() as u64, head);
+        if overflow.is_empty() {
+            self.levels.add(0, None, &[head, local], out);
+        } else {
+            self.levels.add(0, None, &[head, local, &write_overflow(overflow, out).to_be_bytes()], out);
         }
-        self.levels.add(0, None, cell, out);
     }
 
     /// Ends the tree and returns its root.
@@ -122,10 +122,10 @@ struct Level {
 }
 
 impl Level {
-    fn push(&mut self, child: Option<u32>, cell: &[u8]) {
+    fn push(&mut self, child: Option<u32>, cell: &[&[u8]]) {
         match child {
-            Some(child) => self.page.push(&[&child.to_be_bytes(), cell]),
-            None => self.page.push(&[cell]),
+            Some(child) => self.page.push(&[&child.to_be_bytes(), &cell.concat()]),
+            None => self.page.push(cell),
         }
     }
 
@@ -150,17 +150,18 @@ impl Levels {
         &mut self.levels[height]
     }
 
-    /// Appends a cell, with the child on its left.
-    fn add(&mut self, height: usize, child: Option<u32>, cell: &[u8], out: &mut PageBuffer) {
+    /// Appends a cell, given in parts, with the child on its left.
+    #[inline]
+    fn add(&mut self, height: usize, child: Option<u32>, cell: &[&[u8]], out: &mut PageBuffer) {
         let level = self.at(height);
         if let Some((last_child, separator)) = level.waiting.take() {
             let closed = level.page.close(last_child, out);
             level.push(child, cell);
-            self.add(height + 1, Some(closed), &separator, out);
-        } else if level.page.fits(cell.len() + child.map_or(0, |_| 4)) {
+            self.add(height + 1, Some(closed), &[&separator], out);
+        } else if level.page.fits(cell.iter().map(|part| part.len()).sum::<usize>() + child.map_or(0, |_| 4)) {
             level.push(child, cell);
         } else {
-            level.waiting = Some((child, cell.to_vec()));
+            level.waiting = Some((child, cell.concat()));
         }
     }
 
@@ -172,8 +173,8 @@ impl Levels {
             if let Some((child, cell)) = level.waiting.take() {
                 let (left_child, separator) = level.pop(child.is_some());
                 let closed = level.page.close(left_child, out);
-                level.push(child, &cell);
-                self.add(height + 1, Some(closed), &separator, out);
+                level.push(child, &[&cell]);
+                self.add(height + 1, Some(closed), &[&separator], out);
             }
             last_child = Some(self.levels[height].page.close(last_child, out));
             height += 1;

@@ -11,7 +11,7 @@ use crate::sink::btree::page::PageBuffer;
 use crate::sink::btree::record::Record;
 use crate::sink::btree::sort::Sorter;
 use crate::sink::btree::tree::{IndexTree, TableTree};
-use crate::sink::stored::{Stored, resolve, stored};
+use crate::sink::stored::{Stored, StoredColumn};
 use crate::sink::{RowError, TableLayout};
 
 /// A table under construction.
@@ -115,11 +115,12 @@ impl BulkTable {
         selection: &Selection,
         out: &mut PageBuffer,
     ) -> std::result::Result<(), RowError> {
+        let columns = StoredColumn::all(columns, &self.types);
         let mut failed = Ok(());
         let mut nth = 0;
         selection.for_each(|row| {
             if failed.is_ok() {
-                failed = self.push_row(columns, row, out).map_err(|error| RowError { row: nth, error });
+                failed = self.push_row(&columns, row, out).map_err(|error| RowError { row: nth, error });
                 nth += 1;
             }
         });
@@ -127,18 +128,16 @@ impl BulkTable {
     }
 
     #[inline]
-    fn push_row(&mut self, columns: &[ColumnView<'_>], row: usize, out: &mut PageBuffer) -> Result<()> {
-        let BulkTable { types, order, key, record, key_bytes, scratch, rows, name, .. } = self;
+    fn push_row(&mut self, columns: &[StoredColumn<'_>], row: usize, out: &mut PageBuffer) -> Result<()> {
+        let BulkTable { order, key, record, key_bytes, scratch, rows, name, .. } = self;
         record.begin(order.len());
         for place in order.iter() {
-            let (column, row) = resolve(&columns[*place], row);
-            record.push(stored(column, row, types[*place], scratch));
+            record.push(columns[*place].get(row, scratch));
         }
         let record = record.finish();
         key_bytes.clear();
         for (nth, place) in key.iter().enumerate() {
-            let (column, row) = resolve(&columns[*place], row);
-            let value = stored(column, row, types[*place], scratch);
+            let value = columns[*place].get(row, scratch);
             if self.without_rowid && value == Stored::Null {
                 return Err(null_key(name, &self.key_names[nth]));
             }
@@ -168,17 +167,11 @@ impl BulkTable {
         out: &mut PageBuffer,
         write: &mut dyn FnMut(&mut PageBuffer) -> Result<()>,
     ) -> Result<Roots> {
-        let BulkTable { format, key, key_names, name, rows, mut record, mut key_bytes, mut scratch, .. } = self;
+        let BulkTable { format, key, key_names, name, rows, mut record, mut scratch, .. } = self;
         let mut index = IndexTree::new(format);
-        let mut is_first = true;
-        let mut check_key = |key_of_row: &[u8]| -> Result<()> {
-            if !is_first && *key_bytes == *key_of_row && !key::has_null(key_of_row, key.len()) {
-                return Err(duplicate_key(&name, &key_names, key_of_row));
-            }
-            is_first = false;
-            key_bytes.clear();
-            key_bytes.extend_from_slice(key_of_row);
-            Ok(())
+        let check_key = |key_of_row: &[u8], repeats: bool| {
+            let is_unique = !repeats || key::has_null(key_of_row, key.len());
+            if is_unique { Ok(()) } else { Err(duplicate_key(&name, &key_names, key_of_row)) }
         };
         let mut push_key = |key_of_row: &[u8], rowid: i64, index: &mut IndexTree, out: &mut PageBuffer| {
             record.begin(key.len() + 1);
@@ -191,17 +184,17 @@ impl BulkTable {
             Rows::AsTheyCame { tree, keys, .. } => {
                 let root = tree.finish(out);
                 let Some(keys) = keys.filter(|_| with_key) else { return Ok(Roots { table: root, key: None }) };
-                keys.for_each(|key, rowid| {
+                keys.for_each(|key, rowid, repeats| {
                     let rowid = rowid.try_into().map_or(0, i64::from_be_bytes);
-                    check_key(key)?;
+                    check_key(key, repeats)?;
                     push_key(key, rowid, &mut index, out);
                     write_full(out)
                 })?;
                 root
             }
             Rows::ByKey(sorter) if self.without_rowid => {
-                sorter.for_each(|key, row| {
-                    check_key(key)?;
+                sorter.for_each(|key, row, repeats| {
+                    check_key(key, repeats)?;
                     index.push(row, out);
                     write_full(out)
                 })?;
@@ -210,10 +203,10 @@ impl BulkTable {
             Rows::ByKey(sorter) => {
                 let mut tree = TableTree::new(format);
                 let mut rowid = 0;
-                sorter.for_each(|key, row| {
+                sorter.for_each(|key, row, repeats| {
                     rowid += 1;
                     tree.push(rowid, row, out);
-                    check_key(key)?;
+                    check_key(key, repeats)?;
                     push_key(key, rowid, &mut index, out);
                     write_full(out)
                 })?;

@@ -24,6 +24,7 @@ use crate::sink::sqlite::database::select_columns;
 use crate::sink::sqlite::pages::BuiltTable;
 use crate::sink::sqlite::values::{bind_rows, stored_value};
 use crate::sink::statements;
+use crate::sink::stored::StoredColumn;
 use crate::sink::{LetterId, Load, LoadLedger, Mode, RowError, Sink, SqliteOptions, TableId, TableLayout, Writer};
 
 pub use database::{Database, validate_sql};
@@ -312,6 +313,7 @@ impl SqliteSink {
             return Ok(());
         };
         let fail = |error: rusqlite::Error| database_error("write", &self.path, &error);
+        let columns = StoredColumn::all(columns, types);
         let row_of = row_of(selection);
         let mut nth = 0;
         while nth < selection.len() {
@@ -321,14 +323,14 @@ impl SqliteSink {
             let last = if is_batch { selection.len() - rows } else { selection.len() - 1 };
             while nth <= last {
                 let scratch = &mut self.scratch;
-                bind_rows(&mut insert, types, columns, rows, |index| row_of(nth + index), scratch)
+                bind_rows(&mut insert, &columns, rows, |index| row_of(nth + index), scratch)
                     .and_then(|()| insert.raw_execute())
                     .map_err(|error| {
                         let is_one = rows == 1 || is_about_the_database(&error);
                         let row = if is_one {
                             0
                         } else {
-                            self.failing_row(types, &inserts.insert_one, columns, rows, &|index| row_of(nth + index))
+                            self.failing_row(&inserts.insert_one, &columns, rows, &|index| row_of(nth + index))
                         };
                         failed(nth + row, fail(error))
                     })?;
@@ -343,16 +345,15 @@ impl SqliteSink {
     /// Which row of a statement that failed is at fault: the first one that fails alone.
     fn failing_row(
         &self,
-        types: &[DataType],
         insert_one: &str,
-        columns: &[ColumnView<'_>],
+        columns: &[StoredColumn<'_>],
         rows: usize,
         row_of: &dyn Fn(usize) -> usize,
     ) -> usize {
         let mut scratch = Vec::new();
         let fails = |row: &usize| {
             let inserted = self.connection.prepare_cached(insert_one).and_then(|mut insert| {
-                bind_rows(&mut insert, types, columns, 1, |_| row_of(*row), &mut scratch)?;
+                bind_rows(&mut insert, columns, 1, |_| row_of(*row), &mut scratch)?;
                 insert.raw_execute()
             });
             inserted.is_err()
@@ -499,12 +500,12 @@ impl Sink for SqliteSink {
             return Err(no_key());
         }
         let fail = |error: rusqlite::Error| database_error("read", &self.path, &error);
-        let types = target.key_types();
+        let key = StoredColumn::all(key, &target.key_types());
         let row_of = row_of(selection);
         let mut find = self.connection.prepare_cached(find_key).map_err(fail)?;
         let mut found = Vec::with_capacity(selection.len());
         for nth in 0..selection.len() {
-            bind_rows(&mut find, &types, key, 1, |_| row_of(nth), &mut self.scratch).map_err(fail)?;
+            bind_rows(&mut find, &key, 1, |_| row_of(nth), &mut self.scratch).map_err(fail)?;
             found.push(find.raw_query().next().map_err(fail)?.is_some());
         }
         find.clear_bindings();

@@ -3,43 +3,22 @@
 use rusqlite::Statement;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use crate::chunk::{Cell, Column, ColumnView, DataType};
-use crate::sink::stored::{Stored, stored};
+use crate::chunk::Cell;
+use crate::sink::stored::{Stored, StoredColumn};
 
 /// Binds `rows` rows to the parameters of an INSERT, column by column.
 pub(super) fn bind_rows(
     insert: &mut Statement<'_>,
-    types: &[DataType],
-    columns: &[ColumnView<'_>],
+    columns: &[StoredColumn<'_>],
     rows: usize,
     row_of: impl Fn(usize) -> usize,
     scratch: &mut Vec<u8>,
 ) -> rusqlite::Result<()> {
-    for (index, (view, data_type)) in columns.iter().zip(types).enumerate() {
-        let parameters = (index + 1..).step_by(columns.len()).take(rows);
-        match *view {
-            ColumnView::Rows(column) => bind_column(insert, parameters, column, *data_type, &row_of, scratch)?,
-            ColumnView::Encoded { codes, entries, .. } => {
-                let entry_of = |nth| codes[row_of(nth)] as usize;
-                bind_column(insert, parameters, entries, *data_type, entry_of, scratch)?;
-            }
+    for (index, column) in columns.iter().enumerate() {
+        for (nth, number) in (index + 1..).step_by(columns.len()).take(rows).enumerate() {
+            let value = column.get(row_of(nth), scratch);
+            insert.raw_bind_parameter(number, ToSqlOutput::Borrowed(parameter(value)))?;
         }
-    }
-    Ok(())
-}
-
-/// Binds one row of a column to each of the parameters.
-fn bind_column(
-    insert: &mut Statement<'_>,
-    parameters: impl Iterator<Item = usize>,
-    column: &Column,
-    data_type: DataType,
-    row_of: impl Fn(usize) -> usize,
-    scratch: &mut Vec<u8>,
-) -> rusqlite::Result<()> {
-    for (nth, number) in parameters.enumerate() {
-        let value = stored(column, row_of(nth), data_type, scratch);
-        insert.raw_bind_parameter(number, ToSqlOutput::Borrowed(parameter(value)))?;
     }
     Ok(())
 }
