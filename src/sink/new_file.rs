@@ -49,11 +49,14 @@ impl NewFile {
         }
         let building = building_path(path);
         let file = match File::create_new(&building) {
-            Ok(file) if file.try_lock().is_ok() => file,
+            // Until it is locked, another run takes it for an abandoned one.
+            Ok(file) if file.try_lock().is_ok() && is_at(&file, &building) => file,
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(cannot_create(path, &error)),
             _ => return Err(in_use(path)),
         };
-        Ok(Some(NewFile { path: path.to_owned(), state: State::Beside { building, file, syncing: None } }))
+        let new_file = NewFile { path: path.to_owned(), state: State::Beside { building, file, syncing: None } };
+        remove_orphans(path)?;
+        Ok(Some(new_file))
     }
 
     /// Where the file is now.
@@ -137,13 +140,30 @@ pub(super) fn remove_abandoned(path: &Path) -> Result<()> {
     let Ok(file) = File::options().write(true).open(&building) else { return Ok(()) };
     match file.try_lock() {
         // Whoever held the lock until now may have published the file, and another run may have made the next one.
-        Ok(()) if is_at(&file, &building) => fs::remove_file(&building).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(Error::io(ErrorKind::Output, "remove", &building, &error)),
-        }),
+        Ok(()) if is_at(&file, &building) => remove(&building),
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(in_use(path)),
         Err(TryLockError::Error(error)) => Err(Error::io(ErrorKind::Output, "lock", &building, &error)),
+    }
+}
+
+/// Removes what a database that is gone has left. SQLite does so for a file that it creates; for one that appears whole
+/// it would take that for its journal, and write old pages over the new ones.
+fn remove_orphans(path: &Path) -> Result<()> {
+    for suffix in ["-journal", "-wal"] {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        remove(&path.with_file_name(name))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(ErrorKind::Output, "remove", path, &error))
+        }
+        _ => Ok(()),
     }
 }
 

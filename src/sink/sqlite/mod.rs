@@ -113,11 +113,9 @@ impl SqliteSink {
     /// Of kind Output, when the file cannot be created or written, is no SQLite database, or is locked by another
     /// process.
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self> {
-        let in_one_piece = match options.writer {
-            Writer::Insert => false,
-            Writer::Auto => options.mode != Mode::Upsert && pages::are_possible(),
-            Writer::Bulk => true,
-        };
+        // Upserts are committed in batches.
+        let in_one_piece = options.mode != Mode::Upsert
+            && (options.writer == Writer::Bulk || options.writer == Writer::Auto && pages::are_possible());
         let new_file = if in_one_piece {
             NewFile::create_beside(path)?
         } else {
