@@ -10,7 +10,7 @@ use std::path::Path;
 
 use feedmill::chunk::{Column, ColumnBuilder, ColumnView, DataType, Scalar, Selection};
 use feedmill::error::Result;
-use feedmill::sink::{KeyState, LoadLedger, Sink, SqliteOptions, SqliteSink, TableId, TableLayout, Writer};
+use feedmill::sink::{KeyState, LoadLedger, Mode, Sink, SqliteOptions, SqliteSink, TableId, TableLayout, Writer};
 use proptest::prelude::*;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -516,7 +516,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(cases(150))]
     #[test]
     fn a_table_of_pages_is_one_that_was_inserted((base, tables, manner) in case(3000)) {
         compare(base, &tables, manner, false);
@@ -524,7 +524,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(16))]
+    #![proptest_config(cases(40))]
     #[test]
     fn a_table_of_pages_can_be_changed_as_one_that_was_inserted((base, tables, manner) in case(2000)) {
         compare(base, &tables, manner, true);
@@ -666,5 +666,22 @@ fn the_page_at_one_gibibyte_stays_empty() {
             let rows = same(&[long, Connection::open(short).unwrap()], "SELECT rowid, * FROM t ORDER BY rowid", &[]);
             assert!(rows.len() > 150);
         }
+    }
+}
+
+#[test]
+fn what_is_committed_in_batches_is_at_its_path_from_the_start() {
+    for (mode, writer, is_beside) in [
+        (Mode::Upsert, Writer::Auto, false),
+        (Mode::Upsert, Writer::Bulk, false),
+        (Mode::Create, Writer::Insert, false),
+        (Mode::Create, Writer::Auto, true),
+    ] {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("out.db");
+        let options = SqliteOptions { mode, writer, ..SqliteOptions::default() };
+        let mut sink = SqliteSink::open(&path, &options).unwrap();
+        sink.begin().unwrap();
+        assert_eq!(path.exists(), !is_beside, "{mode:?} {writer:?}");
     }
 }

@@ -140,3 +140,79 @@ fn a_dead_letter_file_of_somebody_else_is_not_overwritten() {
     dir.run_sales("--errors letters.csv").exits(3);
     assert!(dir.has("letters.csv"));
 }
+
+#[test]
+fn a_database_is_checked_on_request() {
+    let dir = Workdir::with_sales(THREE);
+    dir.run_sales("--check-database").succeeds();
+    dir.run_sales("--check-database --mode replace").succeeds();
+    assert_eq!(dir.sold(), "1 2 3");
+}
+
+#[test]
+fn what_the_check_finds_damaged_is_told() {
+    let dir = Workdir::with_sales(THREE);
+    let theirs = Connection::open(dir.path("out.db")).unwrap();
+    let rows =
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < 5000) SELECT n, 'row ' || n";
+    let table = format!("PRAGMA page_size = 4096; CREATE TABLE other (a, b); INSERT INTO other {rows} FROM n");
+    theirs.execute_batch(&table).unwrap();
+    let root: u32 = theirs.query_row("SELECT rootpage FROM sqlite_schema", (), |row| row.get(0)).unwrap();
+    drop(theirs);
+    // The page behind the root is a leaf; the places of its first cells.
+    let leaf = root as usize * 4096;
+    let mut bytes = fs::read(dir.path("out.db")).unwrap();
+    bytes[leaf + 8..leaf + 40].fill(0);
+    fs::write(dir.path("out.db"), bytes).unwrap();
+
+    dir.run_sales("--check-database").fails(1, &["out.db is damaged", &format!("page {}", root + 1), "from a copy"]);
+    assert_eq!(dir.sold(), "1 2 3");
+    // Nobody looks at it without being asked.
+    dir.run_sales("--mode replace").succeeds();
+}
+
+#[test]
+fn a_database_that_takes_no_pages_is_refused_or_takes_inserts() {
+    for (setting, why) in [
+        ("PRAGMA encoding = 'UTF-16'", "its text is not UTF-8"),
+        ("PRAGMA auto_vacuum = FULL", "it has auto_vacuum"),
+        ("PRAGMA auto_vacuum = INCREMENTAL", "it has auto_vacuum"),
+        ("PRAGMA legacy_file_format = ON", "its schema has an old format"),
+    ] {
+        let dir = Workdir::with_sales(THREE);
+        let theirs = Connection::open(dir.path("out.db")).unwrap();
+        if setting.contains("legacy") {
+            theirs.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_LEGACY_FILE_FORMAT, true).unwrap();
+        }
+        theirs
+            .execute_batch(&format!("{setting}; CREATE TABLE other (a); INSERT INTO other VALUES ('caf\u{e9}')"))
+            .unwrap();
+        drop(theirs);
+        let before = fs::read(dir.path("out.db")).unwrap();
+        let words = ["cannot write whole pages into out.db", why, "use --writer auto or insert"];
+        dir.run_sales("--writer bulk").fails(1, &words);
+        assert!(fs::read(dir.path("out.db")).unwrap() == before, "{setting}: the database was written to");
+        dir.run_sales("--writer auto --check-database").succeeds();
+        assert_eq!(
+            dir.query("out.db", "SELECT * FROM sold"),
+            ["1|2026-01-01|tea|1.5", "2|2026-01-02|milk|0.8", "3|NULL|cake|3"]
+        );
+        assert_eq!(dir.query("out.db", "SELECT * FROM other"), ["caf\u{e9}"]);
+    }
+}
+
+#[test]
+fn every_writer_writes_the_same() {
+    let content = |arguments: &str| {
+        let dir = Workdir::with_sales(THREE);
+        dir.write("sales.toml", SALES.replace("[table.sold]", "[table.sold]\nprimary_key = [\"id\"]"));
+        dir.run_sales(&format!("{arguments} --check-database")).succeeds();
+        let schema = dir.query("out.db", "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY 1, 2");
+        [schema, dir.query("out.db", "SELECT * FROM sold"), dir.query("out.db", "SELECT * FROM _feedmill_inputs")]
+            .concat()
+    };
+    let bulk = content("--writer bulk");
+    for arguments in ["", "--writer auto", "--writer insert", "--batch-rows 2", "--writer bulk --batch-rows 2"] {
+        assert_eq!(content(arguments), bulk, "{arguments}");
+    }
+}

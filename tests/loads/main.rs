@@ -13,6 +13,7 @@ mod modes;
 mod others;
 mod sinks;
 mod troubles;
+mod whole;
 
 #[path = "../common/mod.rs"]
 mod common;

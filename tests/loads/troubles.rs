@@ -114,7 +114,7 @@ fn a_folder_for_temporary_files_that_is_not_there_is_an_error() {
 
 /// Runs a job while no file may be longer than so many KiB, which stands for a disk that is full. The signal that comes
 /// with it is not the point.
-fn on_a_full_disk(job: &Job, kibibytes: u32) -> (Option<i32>, String) {
+pub(crate) fn on_a_full_disk(job: &Job, kibibytes: u32) -> (Option<i32>, String) {
     let program = cargo_bin!("feedmill").display().to_string();
     let script = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec '{program}' {} -q --color never", job.command);
     let output = Command::new("bash").args(["-c", &script]).current_dir(job.dir.path("")).output().unwrap();
