@@ -178,19 +178,20 @@ impl Table {
         self.types.iter().enumerate().map(value).collect()
     }
 
-    /// The rows; no two have the same key without a NULL.
+    /// The rows; no two have the same key, but for those with a NULL in it.
     fn rows(&self) -> Vec<Vec<Scalar>> {
         let mut values = Values::new(self.seed, self.text_max);
         let mut keys = HashSet::new();
         let mut rows: Vec<Vec<Scalar>> = (0..self.rows).map(|_| self.row(&mut values)).collect();
         rows.retain(|row| {
-            let key: Vec<Scalar> = self.key.iter().map(|place| row[*place].clone()).collect();
-            let key = key.into_iter().map(|value| match value {
+            let of_key = |place: &usize| match &row[*place] {
                 Scalar::Double(value) => Scalar::Double(value + 0.0),
-                value => value,
-            });
-            let key: Vec<Scalar> = key.collect();
-            key.is_empty() || key.contains(&Scalar::Null) || keys.insert(format!("{key:?}"))
+                value => value.clone(),
+            };
+            let key: Vec<Scalar> = self.key.iter().map(of_key).collect();
+            // The order of rows whose keys are alike, which SQLite may change when it sorts them, is not compared.
+            let may_repeat = key.is_empty() || self.is_load && key.contains(&Scalar::Null);
+            may_repeat || keys.insert(format!("{key:?}"))
         });
         rows
     }
@@ -664,7 +665,7 @@ fn the_page_at_one_gibibyte_stays_empty() {
             let short = directory.path().join("short.db");
             write(&short, &[("t".to_owned(), &table)], manner, Writer::Insert).unwrap();
             let rows = same(&[long, Connection::open(short).unwrap()], "SELECT rowid, * FROM t ORDER BY rowid", &[]);
-            assert!(rows.len() > 150);
+            assert!(rows.len() > 100);
         }
     }
 }
