@@ -140,7 +140,8 @@ impl Values {
 
     fn text(&mut self) -> Vec<u8> {
         let letters = [0, 1, b'a', b'b', b'z', 0x7f];
-        let long = self.below(self.text_max + 1);
+        let edge = self.text_max.saturating_sub(self.below(64));
+        let long = if self.below(2) == 0 { edge } else { self.below(self.text_max + 1) };
         let (len, is_any) = match self.below(16) {
             0 => return Vec::new(),
             1 => return "\u{e9}\u{0}\u{10ffff}".into(),
@@ -477,7 +478,8 @@ fn table(page_size: usize, rows_max: usize) -> impl Strategy<Value = Table> {
     let types = prop_oneof![9 => prop::collection::vec(prop::sample::select(&TYPES[..]), 1..=12),
         1 => prop::collection::vec(prop::sample::select(&TYPES[..]), 100..=140)];
     let rows = prop_oneof![1 => 0usize..=1, 1 => 2usize..40, 3 => 40usize..=rows_max];
-    let text_max = prop_oneof![3 => Just(20), 3 => Just(page_size / 2), 2 => Just(4 * page_size)];
+    // A quarter of a page is about what an entry of an index may have there, and a page what a row may.
+    let text_max = prop::sample::select(vec![20, page_size / 4, page_size, 4 * page_size]);
     let key = prop::collection::vec(any::<prop::sample::Index>(), 0..=3);
     (types, key, rows, any::<bool>(), text_max, any::<u64>()).prop_map(|(types, key, rows, is_load, text_max, seed)| {
         let mut places: Vec<usize> = Vec::new();
