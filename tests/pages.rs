@@ -44,6 +44,7 @@ struct Table {
     rows: usize,
     /// Whether it is a load, whose rows stay as they came, or a table whose rows end up in the order of the key.
     is_load: bool,
+    without_rowid: bool,
     /// Texts are mostly short, and sometimes up to this long.
     text_max: usize,
     seed: u64,
@@ -87,7 +88,8 @@ impl Values {
         values[self.below(values.len())]
     }
 
-    /// A value of a type, never NULL. Those of a key differ in the database if they differ here, but for the sign of zero.
+    /// A value of a type, never NULL. Those of a key differ in the database if they differ here, except in the sign of
+    /// zero.
     fn value(&mut self, data_type: DataType, is_key: bool) -> Scalar {
         let is_odd = self.below(50) == 0 && !is_key;
         match data_type {
@@ -165,6 +167,7 @@ impl Table {
             name: name.to_owned(),
             columns: (0..).zip(&self.types).map(|(place, data_type)| (column(place), Some(*data_type))).collect(),
             primary_key: self.key_names(),
+            without_rowid: self.without_rowid,
             definition: "as generated".to_owned(),
         }
     }
@@ -173,9 +176,16 @@ impl Table {
         self.key.iter().copied().map(column).collect()
     }
 
+    /// What tells its rows apart, in SQL.
+    fn identity(&self) -> String {
+        if self.without_rowid { self.key_names().join(", ") } else { "rowid".to_owned() }
+    }
+
     fn row(&self, values: &mut Values) -> Vec<Scalar> {
-        let value =
-            |(place, data_type): (usize, &DataType)| values.value_or_null(*data_type, self.key.contains(&place));
+        let value = |(place, data_type): (usize, &DataType)| match self.key.contains(&place) {
+            true if self.without_rowid => values.value(*data_type, true),
+            is_key => values.value_or_null(*data_type, is_key),
+        };
         self.types.iter().enumerate().map(value).collect()
     }
 
@@ -339,17 +349,20 @@ fn same(databases: &[Connection; 2], sql: &str, parameters: &[Value]) -> Vec<Vec
 fn assert_same(databases: &[Connection; 2], name: &str, table: &Table, random: &mut Values) {
     same(databases, "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name", &[]);
     same(databases, "SELECT * FROM _feedmill_tables ORDER BY name", &[]);
-    let rows = same(databases, &format!("SELECT rowid, * FROM {name} ORDER BY rowid"), &[]);
+    let identity = table.identity();
+    let rows = same(databases, &format!("SELECT * FROM {name} ORDER BY {identity}"), &[]);
     if table.key.is_empty() {
         return;
     }
     let index = format!("sqlite_autoindex_{name}_1");
-    let key = table.key_names();
-    let (first, key) = (key[0].clone(), key.join(", "));
-    let [found, looked] = [format!("INDEXED BY {index}"), "NOT INDEXED".to_owned()].map(|how| {
-        let conditions: Vec<String> = table.key.iter().map(|place| format!("c{place} IS ?")).collect();
-        format!("SELECT rowid FROM {name} {how} WHERE {} ORDER BY rowid", conditions.join(" AND "))
-    });
+    // The other is the index of the key itself.
+    let [by_index, by_table] = match table.without_rowid {
+        true => [String::new(), String::new()],
+        false => [format!("INDEXED BY {index}"), "NOT INDEXED".to_owned()],
+    };
+    let conditions: Vec<String> = table.key.iter().map(|place| format!("c{place} IS ?")).collect();
+    let [found, looked] = [&by_index, &by_table]
+        .map(|how| format!("SELECT * FROM {name} {how} WHERE {} ORDER BY {identity}", conditions.join(" AND ")));
     let plan: Vec<String> = databases[0]
         .prepare(&format!("EXPLAIN QUERY PLAN {found}"))
         .unwrap()
@@ -357,26 +370,27 @@ fn assert_same(databases: &[Connection; 2], name: &str, table: &Table, random: &
         .unwrap()
         .map(|row| row.unwrap())
         .collect();
-    assert!(plan[0].starts_with("SEARCH") && plan[0].contains(&index), "{plan:?}");
+    let used = if table.without_rowid { "PRIMARY KEY" } else { &index };
+    assert!(plan[0].starts_with("SEARCH") && plan[0].contains(used), "{plan:?}");
     for _ in 0..20 {
         // A key that is there, and one that likely is not.
         if !rows.is_empty() {
             let row = &rows[random.below(rows.len())];
-            let key: Vec<Value> = table.key.iter().map(|place| row[1 + place].clone()).collect();
-            let rowids = same(databases, &found, &key);
-            assert!(rowids.contains(&vec![row[0].clone()]), "{key:?} is not in the index");
-            assert!(rowids.len() == 1 || key.contains(&Value::Null), "{key:?} is not unique");
+            let key: Vec<Value> = table.key.iter().map(|place| row[*place].clone()).collect();
+            let alike = same(databases, &found, &key);
+            assert!(alike.contains(row), "{key:?} is not in the index");
+            assert!(alike.len() == 1 || key.contains(&Value::Null), "{key:?} is not unique");
         }
         let row = table.row(random);
         let key: Vec<Value> = table.key.iter().map(|place| sql_value(&row[*place], table.types[*place])).collect();
         assert_eq!(same(databases, &found, &key), same(databases, &looked, &key));
     }
+    let (first, key) = (column(table.key[0]), table.key_names().join(", "));
     for range in [">", "<=", "IS NOT"] {
-        let bound = table.row(random)[table.key[0]].clone();
-        let bound = [sql_value(&bound, table.types[table.key[0]])];
+        let bound = [sql_value(&table.row(random)[table.key[0]], table.types[table.key[0]])];
         // What comes from the index is only in the index.
-        let [from_index, from_table] = [format!("INDEXED BY {index}"), "NOT INDEXED".to_owned()].map(|how| {
-            let sql = format!("SELECT rowid, {key} FROM {name} {how} WHERE {first} {range} ?1 ORDER BY {key}, rowid");
+        let [from_index, from_table] = [&by_index, &by_table].map(|how| {
+            let sql = format!("SELECT {key} FROM {name} {how} WHERE {first} {range} ?1 ORDER BY {key}, {identity}");
             same(databases, &sql, &bound)
         });
         assert!(from_index == from_table, "{first} {range} {bound:?}");
@@ -402,21 +416,25 @@ fn sql_value(value: &Scalar, data_type: DataType) -> Value {
 fn change(databases: &[Connection; 2], name: &str, table: &Table, random: &mut Values) {
     let width = table.types.len();
     let insert = format!("INSERT INTO {name} VALUES ({})", vec!["?"; width].join(", "));
+    let identity = table.identity();
+    // Some rows in a row, from a place on.
+    let rows = |count: usize| {
+        format!("({identity}) IN (SELECT {identity} FROM {name} ORDER BY {identity} LIMIT {count} OFFSET ?1)")
+    };
     for _ in 0..STATEMENTS {
         let row = table.row(random);
         let mut values: Vec<Value> =
             row.iter().zip(&table.types).map(|(value, data_type)| sql_value(value, *data_type)).collect();
-        let rowid = Value::Integer(1 + random.below(table.rows + 20) as i64);
+        let place = Value::Integer(random.below(table.rows + 20) as i64);
         let (sql, parameters) = match random.below(8) {
             0..=2 => (insert.clone(), values),
             3..=5 => {
-                let place = random.below(width);
-                let sql = format!("UPDATE {name} SET c{place} = ?1 WHERE rowid = ?2");
-                (sql, vec![values.swap_remove(place), rowid])
+                let column = random.below(width);
+                (format!("UPDATE {name} SET c{column} = ?2 WHERE {}", rows(1)), vec![place, values.swap_remove(column)])
             }
-            6 => (format!("DELETE FROM {name} WHERE rowid = ?1"), vec![rowid]),
-            // Enough of them in a row for pages to be merged.
-            _ => (format!("DELETE FROM {name} WHERE rowid BETWEEN ?1 AND ?1 + 8"), vec![rowid]),
+            6 => (format!("DELETE FROM {name} WHERE {}", rows(1)), vec![place]),
+            // Enough of them for pages to be merged.
+            _ => (format!("DELETE FROM {name} WHERE {}", rows(9)), vec![place]),
         };
         let [left, right] = databases.each_ref().map(|database| {
             let changed = database.prepare_cached(&sql).unwrap().execute(params_from_iter(&parameters));
@@ -481,16 +499,20 @@ fn table(page_size: usize, rows_max: usize) -> impl Strategy<Value = Table> {
     // A quarter of a page is about what an entry of an index may have there, and a page what a row may.
     let text_max = prop::sample::select(vec![20, page_size / 4, page_size, 4 * page_size]);
     let key = prop::collection::vec(any::<prop::sample::Index>(), 0..=3);
-    (types, key, rows, any::<bool>(), text_max, any::<u64>()).prop_map(|(types, key, rows, is_load, text_max, seed)| {
-        let mut places: Vec<usize> = Vec::new();
-        for place in key.into_iter().map(|index| index.index(types.len())) {
-            if !places.contains(&place) {
-                places.push(place);
+    let ways = (any::<bool>(), prop::bool::weighted(0.3));
+    (types, key, rows, ways, text_max, any::<u64>()).prop_map(
+        |(types, key, rows, (is_load, without_rowid), text_max, seed)| {
+            let without_rowid = without_rowid && !key.is_empty();
+            let mut places: Vec<usize> = Vec::new();
+            for place in key.into_iter().map(|index| index.index(types.len())) {
+                if !places.contains(&place) {
+                    places.push(place);
+                }
             }
-        }
-        let rows = if types.len() > 12 { rows / 8 } else { rows };
-        Table { types, key: places, rows, is_load, text_max, seed }
-    })
+            let rows = if types.len() > 12 { rows / 8 } else { rows };
+            Table { types, key: places, rows, is_load, without_rowid, text_max, seed }
+        },
+    )
 }
 
 fn manner() -> impl Strategy<Value = Manner> {
@@ -519,7 +541,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(100))]
     #[test]
     fn a_table_of_pages_is_one_that_was_inserted((base, tables, manner) in case(3000)) {
         compare(base, &tables, manner, false);
@@ -527,7 +549,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(40))]
+    #![proptest_config(cases(24))]
     #[test]
     fn a_table_of_pages_can_be_changed_as_one_that_was_inserted((base, tables, manner) in case(2000)) {
         compare(base, &tables, manner, true);
@@ -539,14 +561,15 @@ fn texts(rows: usize, bytes: usize, is_keyed: bool) -> (Table, Column) {
     let mut column = ColumnBuilder::new(DataType::Text.physical(), rows);
     (0..rows).for_each(|row| column.push(Scalar::Text(format!("{row:0bytes$}").into_bytes().into()).as_cell()));
     let key = if is_keyed { vec![0] } else { Vec::new() };
-    let table = Table { types: vec![DataType::Text], key, rows, is_load: false, text_max: 0, seed: 0 };
+    let table =
+        Table { types: vec![DataType::Text], key, rows, is_load: false, without_rowid: false, text_max: 0, seed: 0 };
     (table, column.finish())
 }
 
 #[test]
 fn trees_of_every_size_are_whole() {
-    // 480 bytes hold four of the longest entries that have no overflow page, and 20 pairs of a child and a rowid; shorter
-    // ones fill pages to the last byte at one length or another.
+    // 480 bytes hold four of the longest entries that have no overflow page, and 20 pairs of a child and a rowid;
+    // shorter ones fill pages to the last byte at one length or another.
     let base = Base { page_size: 512, reserved: 32, has_wal: false };
     for bytes in [94, 91, 60, 33, 8] {
         let directory = TempDir::new().unwrap();
@@ -654,7 +677,8 @@ fn the_page_at_one_gibibyte_stays_empty() {
             let path = directory.path().join("out.db");
             make_long(&path, PAGE_SIZE, LOCK_BYTE_PAGE - pages_before);
             let (types, key) = (vec![DataType::Text, DataType::Integer], vec![1]);
-            let table = Table { types, key, rows: 200, is_load, text_max: 5 * PAGE_SIZE, seed: 7 };
+            let table =
+                Table { types, key, rows: 200, is_load, without_rowid: false, text_max: 5 * PAGE_SIZE, seed: 7 };
             let manner = Manner { rows_per_call: 3, sort_bytes: 1 << 20, cache_bytes: 1 << 20, in_one_run: true };
             write(&path, &[("t".to_owned(), &table)], manner, Writer::Bulk).unwrap();
 

@@ -1,5 +1,5 @@
-//! Loads that are written as whole pages and published at once: killed, interrupted, on full disks, and beside others. All
-//! of it is there or nothing, and nothing else stays.
+//! Loads that are written as whole pages and published at once: killed, interrupted, on full disks, and beside others.
+//! All of it is there or nothing, and nothing else stays.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -278,7 +278,6 @@ fn a_database_that_appears_during_the_run_is_not_overwritten() {
     assert_eq!(job.content().names, ["out.db", "p.toml"]);
 }
 
-/// What another run has left beside a database that is gone is not for the new one: SQLite would roll it back into that.
 #[test]
 fn a_journal_of_a_database_that_is_gone_does_not_get_into_the_new_one() {
     for (journal_mode, name) in [("DELETE", "out.db-journal"), ("WAL", "out.db-wal")] {
@@ -309,8 +308,8 @@ fn a_journal_of_a_database_that_is_gone_does_not_get_into_the_new_one() {
     }
 }
 
-/// Runs a job on disks that are full at random points, of which the last ones have room for nearly all of it. `look` sees
-/// what a failed run has left.
+/// Runs a job on disks that are full at random points, one of them with room for nearly all of it. `look` sees what a
+/// failed run has left.
 fn fill_up(seed: u64, make: impl Fn() -> Job, look: impl Fn(&Job)) {
     let (expected, _) = undisturbed(&make, 0);
     let length = |job: &Job| fs::metadata(job.dir.path("out.db")).map_or(0, |metadata| metadata.len());
