@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use crate::dedupe::{FINGERPRINT_BITS, Fingerprint};
+use crate::dedupe::Fingerprint;
 
 /// A set of keys that forgets none of them and takes some others for its own.
 ///
@@ -110,7 +110,7 @@ impl BloomFilter {
     /// number of blocks.
     #[inline]
     fn block_start(&self, key: Fingerprint) -> usize {
-        let first = key >> (FINGERPRINT_BITS - u64::BITS);
+        let first = key >> (Fingerprint::BITS - u64::BITS);
         let block = (first * self.blocks as u128) >> u64::BITS;
         self.padding + block as usize * BLOCK_WORDS
     }

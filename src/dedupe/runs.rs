@@ -2,15 +2,16 @@
 //! runs are written or merged.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
-use crate::dedupe::{FINGERPRINT_BITS, Fingerprint, PLACE_BITS, Place};
+use crate::dedupe::{Fingerprint, PLACE_BITS, Place};
 
-/// A key and its place as they lie in memory and in files, little-endian: 15 and 5 bytes.
+/// A key and its place as they lie in memory and in files, little-endian: 16 and 5 bytes.
 pub(super) type Entry = [u8; ENTRY_BYTES];
 pub(super) const ENTRY_BYTES: usize = KEY_BYTES + PLACE_BYTES;
-const KEY_BYTES: usize = FINGERPRINT_BITS as usize / 8;
+const KEY_BYTES: usize = size_of::<Fingerprint>();
 const PLACE_BYTES: usize = PLACE_BITS as usize / 8;
 
 /// Entries in a file, never changed once written.
@@ -108,9 +109,7 @@ impl Run {
         }
         let filled = out.len();
         out.resize(filled + (end - start) as usize, [0; ENTRY_BYTES]);
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(u64::from(start) * ENTRY_BYTES as u64))?;
-        file.read_exact(out[filled..].as_flattened_mut())
+        self.file.read_exact_at(out[filled..].as_flattened_mut(), u64::from(start) * ENTRY_BYTES as u64)
     }
 }
 
@@ -168,7 +167,7 @@ pub(super) fn find(key: Fingerprint, bucket: &[Entry]) -> Option<Place> {
 #[inline]
 pub(super) fn entry(key: Fingerprint, place: Place) -> Entry {
     let mut entry = [0; ENTRY_BYTES];
-    entry[..size_of::<Fingerprint>()].copy_from_slice(&key.to_le_bytes());
+    entry[..KEY_BYTES].copy_from_slice(&key.to_le_bytes());
     entry[KEY_BYTES..].copy_from_slice(&place.to_le_bytes()[..PLACE_BYTES]);
     entry
 }
@@ -177,7 +176,7 @@ pub(super) fn entry(key: Fingerprint, place: Place) -> Entry {
 #[inline]
 pub(super) fn key_of(entry: &Entry) -> Fingerprint {
     let (bytes, _) = entry.split_first_chunk().expect("an entry is longer than a number of 128 bits");
-    Fingerprint::from_le_bytes(*bytes) & (Fingerprint::MAX >> (Fingerprint::BITS - FINGERPRINT_BITS))
+    Fingerprint::from_le_bytes(*bytes)
 }
 
 /// The place of an entry.
@@ -191,7 +190,7 @@ fn place_of(entry: &Entry) -> Place {
 /// and with a multiple of that number each bucket is shared out among the same number of finer ones.
 #[inline]
 pub(super) fn bucket_of(key: Fingerprint, buckets: usize) -> usize {
-    let first = key >> (FINGERPRINT_BITS - u64::BITS);
+    let first = key >> (Fingerprint::BITS - u64::BITS);
     ((first * buckets as u128) >> u64::BITS) as usize
 }
 
@@ -257,7 +256,7 @@ mod tests {
     #[test]
     fn keys_that_differ_in_one_bit_are_told_apart() {
         let keys: Vec<Fingerprint> =
-            [0, MAX_KEY].into_iter().chain((0..FINGERPRINT_BITS).map(|bit| 1 << bit)).collect();
+            [0, MAX_KEY].into_iter().chain((0..Fingerprint::BITS).map(|bit| 1 << bit)).collect();
         let run = run_of(&keys.iter().zip(0..).map(|(key, place)| entry(*key, place)).collect::<Vec<_>>(), 3);
         for (key, place) in keys.iter().zip(0..) {
             assert_eq!(run.find(*key, &mut Vec::new()).unwrap(), Some(place));
@@ -267,7 +266,7 @@ mod tests {
     #[test]
     fn the_first_bits_choose_the_bucket() {
         assert_eq!([0, MAX_KEY].map(|key| bucket_of(key, 1)), [0, 0]);
-        assert_eq!([0, 1 << (FINGERPRINT_BITS - 1), MAX_KEY].map(|key| bucket_of(key, 4)), [0, 2, 3]);
+        assert_eq!([0, 1 << (Fingerprint::BITS - 1), MAX_KEY].map(|key| bucket_of(key, 4)), [0, 2, 3]);
         assert_eq!(bucket_of(MAX_KEY, BUCKETS_MAX), BUCKETS_MAX - 1);
         for key in (0..1000).map(fingerprint) {
             assert_eq!(bucket_of(key, 3 * 7) / 7, bucket_of(key, 3));

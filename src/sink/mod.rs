@@ -1,27 +1,35 @@
-//! Columns to the world: a SQLite database that is published whole or not at all, and the dead-letter file. No threads,
-//! no channels, and no opinion on what a table means.
+//! Columns to the world: a SQLite database that is published whole or not at all, and the dead-letter file. No
+//! opinion on what a table means, and no threads but those that sort keys and wait for the disk.
 //!
 //! # What is published when
 //!
-//! Tables that are made anew are written in one transaction of SQLite: `begin`, then `create_table`, `stage`, `rows` and
-//! `select_into` in any order, then `commit`. Tables that rows are loaded into (`open_load`) may see many of them, each
-//! with an entry in the ledger that says how far the load has come. Nobody sees a part of a transaction: who reads the
-//! database meanwhile has to wait, or, where the database has a write-ahead log, sees what was committed before. A
-//! process that is killed leaves the journal (or an unfinished log) beside the database, and the next program that opens
-//! the database, feedmill or not,
-//! puts the old content back before it reads a byte. There is nothing to clean up, and no state that could disagree
-//! with the tables.
+//! Tables that are made anew are written in one transaction: `begin`, then `create_table`, `stage`, `rows` and
+//! `select_into`, then `commit`; a table takes no more rows once a `select_into` may have read it. Tables that rows are
+//! loaded into (`open_load`) may see many transactions, each with an entry in the ledger that says how far the load has
+//! come. Nobody sees a part of a transaction: who reads the database meanwhile has to wait, or, where the database has a
+//! write-ahead log, sees what was committed before.
+//!
+//! A database that exists keeps its old content in the journal (or the new one in an unfinished log) until the commit: if
+//! the process is killed, the next program that opens the database, feedmill or not, puts the old content back before it
+//! reads a byte. A database that does not exist yet is built in a file beside its path, which gets its name when
+//! everything is on the disk; what a killed process leaves of it is overwritten by the next run. So there is no state
+//! that could disagree with the tables.
+//!
+//! # Rows to tables
+//!
+//! Rows of a table that does not exist yet become whole pages of the database, formatted here (`btree`) and written
+//! through SQLite's own pager; rows for a table that exists are inserted. [`Writer`] says what the user has a say in.
 //!
 //! # The ledger
 //!
 //! `_feedmill_loads` and `_feedmill_inputs` say how far loads have come: [`LoadLedger`]; `_feedmill_replayed` says which
 //! dead letters were loaded after all. The table `_feedmill_tables` has a row for each table that feedmill has made: its
-//! `name`, the CREATE TABLE statement as SQLite had it then (`created`), and what the caller says that it was made from (`definition`). A run replaces a
-//! table only if the ledger has its name and its CREATE TABLE statement is still the recorded one; a table that
-//! somebody else made, or dropped and made anew, or altered, is not touched unless the user asks for it. The ledger is
-//! written in the transaction that writes the tables, so that it is right about them at any instant. It holds no times
-//! and no paths but those that the user wrote, so that equal runs leave equal databases. Replacing a table drops the indexes and triggers that others
-//! have put on it; views stay.
+//! `name`, the CREATE TABLE statement as SQLite had it then (`created`), and what the caller says that it was made from
+//! (`definition`). A run replaces a table only if the ledger has its name and its CREATE TABLE statement is still the
+//! recorded one; a table that somebody else made, or dropped and made anew, or altered, is not touched unless the user
+//! asks for it. The ledger is written in the transaction that writes the tables, so that it is right about them at any
+//! instant. It holds no times and no paths but those that the user wrote, so that equal runs leave equal databases.
+//! Replacing a table drops the indexes and triggers that others have put on it; views stay.
 
 mod btree;
 mod dead_letter;

@@ -137,7 +137,11 @@ impl Drop for NewFile {
 /// Removes the file that a killed run has left beside a path.
 pub(super) fn remove_abandoned(path: &Path) -> Result<()> {
     let building = building_path(path);
-    let Ok(file) = File::options().write(true).open(&building) else { return Ok(()) };
+    let file = match File::options().write(true).open(&building) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        Err(error) => return Err(Error::io(ErrorKind::Output, "remove", &building, &error)),
+    };
     match file.try_lock() {
         // Whoever held the lock until now may have published the file, and another run may have made the next one.
         Ok(()) if is_at(&file, &building) => remove(&building),

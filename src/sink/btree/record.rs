@@ -51,13 +51,13 @@ impl Record {
 
     #[inline]
     fn push_integer(&mut self, value: i64) {
-        let (serial_type, bytes) = match magnitude(value) {
-            0 | 1 if value >= 0 => (8 + value as u64, 0),
-            0..=0x7f => (1, 1),
-            0..=0x7fff => (2, 2),
-            0..=0x7f_ffff => (3, 3),
-            0..=0x7fff_ffff => (4, 4),
-            0..=SIX_BYTES_MAX => (5, 6),
+        let (serial_type, bytes) = match (value, magnitude(value)) {
+            (0 | 1, _) => (8 + value as u64, 0),
+            (_, ..=0x7f) => (1, 1),
+            (_, ..=0x7fff) => (2, 2),
+            (_, ..=0x7f_ffff) => (3, 3),
+            (_, ..=0x7fff_ffff) => (4, 4),
+            (_, ..=SIX_BYTES_MAX) => (5, 6),
             _ => (6, 8),
         };
         self.push_type(serial_type);

@@ -11,8 +11,11 @@ use crate::sink::btree::page::PageBuffer;
 use crate::sink::btree::record::Record;
 use crate::sink::btree::sort::Sorter;
 use crate::sink::btree::tree::{IndexTree, TableTree};
+use crate::sink::sqlite::connection::database_error;
+use crate::sink::sqlite::pages::BuiltTable;
+use crate::sink::sqlite::{RowWriter, SqliteSink, Target, column_types, pages, refused};
 use crate::sink::stored::{Stored, StoredColumn};
-use crate::sink::{RowError, TableLayout};
+use crate::sink::{RowError, TableId, TableLayout, Writer};
 
 /// A table under construction.
 #[derive(Debug)]
@@ -69,6 +72,64 @@ pub(super) enum RowOrder {
 
 /// Pages are written when there are so many bytes of them.
 const WRITE_BYTES: usize = 1 << 20;
+
+impl SqliteSink {
+    /// Finds out once how the pages of the database look, if new tables are to be written as such.
+    pub(super) fn find_page_format(&mut self) -> Result<()> {
+        if self.pages.is_none() && self.writer != Writer::Insert {
+            match pages::format(&self.connection).map_err(|error| self.fail(&error))? {
+                Ok(format) => self.pages = Some(PageBuffer::new(format)),
+                Err(_) if self.writer == Writer::Auto => {}
+                Err(why) => {
+                    let message = format!("cannot write whole pages into {}: {why}", self.path.display());
+                    return Err(Error::new(ErrorKind::Output, message).help("use --writer auto or insert"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the rows of a new table, to build it as pages; `None` where the database takes none. The schema learns of it
+    /// when it is complete.
+    pub(super) fn add_bulk_target(&mut self, layout: &TableLayout, order: RowOrder) -> Result<Option<TableId>> {
+        let Some(pages) = self.pages.as_ref() else { return Ok(None) };
+        let types = column_types(layout)?;
+        pages::try_declaration(&pages::declaration(layout)).map_err(|error| refused(layout, &error))?;
+        let sort = SortSpace { bytes: self.sort_bytes, temp_dir: &self.temp_dir };
+        let table = BulkTable::new(layout, types.clone(), order, pages.format(), sort);
+        Ok(Some(self.add_target(types, RowWriter::Bulk(Some(Box::new(table))), Some(layout))))
+    }
+
+    /// Brings a table that is built as pages to its end, if it is one and that has not been done.
+    pub(super) fn complete(&mut self, table: TableId, with_key: bool) -> Result<()> {
+        let Some(Target { rows: RowWriter::Bulk(bulk), layout: Some(layout), .. }) = self.targets.get_mut(table.0)
+        else {
+            return Ok(());
+        };
+        let (Some(bulk), Some(pages)) = (bulk.take(), self.pages.as_mut()) else { return Ok(()) };
+        let layout = layout.clone();
+        let (connection, path) = (&self.connection, &self.path);
+        let fail = |error: rusqlite::Error| database_error("write", path, &error);
+        let direct = match &mut self.new_file {
+            Some(new_file) => {
+                new_file.sync_ahead();
+                new_file.unseen()
+            }
+            None => None,
+        };
+        pages::restart(connection, pages).map_err(fail)?;
+        let Roots { table, key } = bulk.complete(with_key, pages, &mut |pages| {
+            pages::write(connection, pages, direct).and_then(|()| pages::restart(connection, pages)).map_err(fail)
+        })?;
+        pages::write(connection, pages, direct).map_err(fail)?;
+        let unkeyed = layout.without_key();
+        let is_keyed = with_key || layout.without_rowid || layout.primary_key.is_empty();
+        let declaration = pages::declaration(if is_keyed { &layout } else { &unkeyed });
+        let built = BuiltTable { name: &layout.name, declaration: &declaration, root: table, key_root: key };
+        pages::add_to_schema(connection, &built).map_err(fail)?;
+        self.remember(&layout.name, &layout.definition)
+    }
+}
 
 impl BulkTable {
     /// A table without rows.

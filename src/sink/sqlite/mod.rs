@@ -18,10 +18,9 @@ use crate::chunk::{ColumnView, DataType, Field, Selection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::btree::page::PageBuffer;
 use crate::sink::new_file::{self, NewFile};
-use crate::sink::sqlite::bulk::{BulkTable, Roots, RowOrder, SortSpace, duplicate_key_error};
+use crate::sink::sqlite::bulk::{BulkTable, RowOrder, duplicate_key_error};
 use crate::sink::sqlite::connection::{connect, database_error, is_about_the_database, run_error};
 use crate::sink::sqlite::database::select_columns;
-use crate::sink::sqlite::pages::BuiltTable;
 use crate::sink::sqlite::values::{bind_rows, stored_value};
 use crate::sink::statements;
 use crate::sink::stored::StoredColumn;
@@ -254,47 +253,6 @@ impl SqliteSink {
         TableId(self.targets.len() - 1)
     }
 
-    /// Takes the rows of a new table, to build it as pages; `None` where the database takes none. The schema learns of it
-    /// when it is complete.
-    fn add_bulk_target(&mut self, layout: &TableLayout, order: RowOrder) -> Result<Option<TableId>> {
-        let Some(pages) = self.pages.as_ref() else { return Ok(None) };
-        let types = column_types(layout)?;
-        pages::try_declaration(&pages::declaration(layout)).map_err(|error| refused(layout, &error))?;
-        let sort = SortSpace { bytes: self.sort_bytes, temp_dir: &self.temp_dir };
-        let table = BulkTable::new(layout, types.clone(), order, pages.format(), sort);
-        Ok(Some(self.add_target(types, RowWriter::Bulk(Some(Box::new(table))), Some(layout))))
-    }
-
-    /// Brings a table that is built as pages to its end, if it is one and that has not been done.
-    fn complete(&mut self, table: TableId, with_key: bool) -> Result<()> {
-        let Some(Target { rows: RowWriter::Bulk(bulk), layout: Some(layout), .. }) = self.targets.get_mut(table.0)
-        else {
-            return Ok(());
-        };
-        let (Some(bulk), Some(pages)) = (bulk.take(), self.pages.as_mut()) else { return Ok(()) };
-        let layout = layout.clone();
-        let (connection, path) = (&self.connection, &self.path);
-        let fail = |error: rusqlite::Error| database_error("write", path, &error);
-        let direct = match &mut self.new_file {
-            Some(new_file) => {
-                new_file.sync_ahead();
-                new_file.unseen()
-            }
-            None => None,
-        };
-        pages::restart(connection, pages).map_err(fail)?;
-        let Roots { table, key } = bulk.complete(with_key, pages, &mut |pages| {
-            pages::write(connection, pages, direct).and_then(|()| pages::restart(connection, pages)).map_err(fail)
-        })?;
-        pages::write(connection, pages, direct).map_err(fail)?;
-        let unkeyed = layout.without_key();
-        let is_keyed = with_key || layout.without_rowid || layout.primary_key.is_empty();
-        let declaration = pages::declaration(if is_keyed { &layout } else { &unkeyed });
-        let built = BuiltTable { name: &layout.name, declaration: &declaration, root: table, key_root: key };
-        pages::add_to_schema(connection, &built).map_err(fail)?;
-        self.remember(&layout.name, &layout.definition)
-    }
-
     fn load_layout(&self, table: TableId) -> Result<&TableLayout> {
         let layout = self.targets.get(table.0).and_then(|target| target.layout.as_ref());
         layout.ok_or_else(|| Error::new(ErrorKind::Internal, format!("{table:?} was not opened by open_load")))
@@ -412,17 +370,7 @@ impl Sink for SqliteSink {
             let message = format!("another program has written to {} during the run", self.path.display());
             return Err(Error::new(ErrorKind::Output, message).help("what was committed is whole; run again to go on"));
         }
-        if self.pages.is_none() && self.writer != Writer::Insert {
-            match pages::format(&self.connection).map_err(|error| self.fail(&error))? {
-                Ok(format) => self.pages = Some(PageBuffer::new(format)),
-                Err(_) if self.writer == Writer::Auto => {}
-                Err(why) => {
-                    let message = format!("cannot write whole pages into {}: {why}", self.path.display());
-                    return Err(Error::new(ErrorKind::Output, message).help("use --writer auto or insert"));
-                }
-            }
-        }
-        Ok(())
+        self.find_page_format()
     }
 
     fn create_table(&mut self, layout: &TableLayout) -> Result<TableId> {
