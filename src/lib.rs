@@ -20,7 +20,7 @@
 //! | | [`expr`] | SQL text to a bound program to values | files, groups |
 //! | | [`dedupe`] | which keys have come before, exactly | what a key is made of |
 //! | | [`aggregate`] | groups and exact partial results | SQL, files |
-//! | | [`sink`] | columns to SQLite, its ledger of loads, the dead-letter file | what a table means |
+//! | | [`sink`] | columns to pages and rows of SQLite, its ledger of loads, the dead-letter file | what a table means |
 //! | plan | [`plan`] | what a pipeline file means, decided once | how it is computed |
 //! | move | [`run`] | threads, channels, order, memory limit | how a value is computed |
 //! | apart | [`reference`] | the slow, obvious engine | the fast one |
@@ -42,8 +42,8 @@
 //!    duplicate only if an exact check says so.
 //! 4. **Deterministic.** The same input gives the same tables and the same dead letters for any number of threads and any
 //!    size of blocks.
-//! 5. **Atomic.** Tables that are made anew are published in one transaction. Rows that are loaded are committed in batches,
-//!    each with its entry in the ledger, so that the same command goes on where it was killed.
+//! 5. **Atomic.** New tables are published whole or not at all. Rows for tables that exist are committed in batches, each
+//!    with its entry in the ledger, so that the same command goes on where it was killed.
 //!
 //! # Where to add what
 //!

@@ -116,7 +116,7 @@ pub struct FeedPlan {
     pub definition: String,
 }
 
-/// One table of rows, loaded in batches on top of what it has.
+/// One table of rows, loaded on top of what it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowLoad {
     /// The columns of the table's primary key and their places in it: rows are de-duplicated by them. None without one.

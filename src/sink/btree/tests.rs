@@ -6,7 +6,9 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::Format;
 use super::key;
+use super::page::PageBuffer;
 use super::record::{read_varint, varint_bytes, write_varint};
 use super::sort::Sorter;
 use crate::sink::stored::Stored;
@@ -176,4 +178,27 @@ fn a_directory_that_is_missing_is_named() {
     sorter.push(b"a", &[]).unwrap();
     let error = sorter.push(b"b", &[]).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
+}
+
+#[test]
+fn no_page_lies_on_the_lock_byte_page_and_stretches_end_before_it() {
+    for page_size in [512, 65_536] {
+        let mut pages = PageBuffer::new(Format { page_size, usable: page_size });
+        let lock_byte_page = (1 << 30) / page_size as u32 + 1;
+        for (page_count, expected) in [
+            (lock_byte_page - 3, vec![(lock_byte_page - 2, 2), (lock_byte_page + 1, 2)]),
+            (lock_byte_page - 1, vec![(lock_byte_page + 1, 4)]),
+            (lock_byte_page, vec![(lock_byte_page + 1, 4)]),
+            (7, vec![(8, 4)]),
+        ] {
+            pages.restart_behind(page_count);
+            let numbers: Vec<u32> = (0..4).map(|fill| pages.append(&vec![fill; page_size])).collect();
+            let stretches: Vec<(u32, usize)> =
+                pages.stretches().map(|(first, images)| (first, images.len() / page_size)).collect();
+            assert_eq!(stretches, expected);
+            let written = stretches.iter().flat_map(|(first, pages)| *first..*first + *pages as u32);
+            assert_eq!(numbers, written.collect::<Vec<_>>());
+            assert_eq!(pages.page_count(), numbers[3]);
+        }
+    }
 }

@@ -805,3 +805,21 @@ fn what_others_commit_between_two_transactions_is_noticed() {
     scene.execute("CREATE TABLE other (n)");
     assert_error(&sink.begin().unwrap_err(), ErrorKind::Output, "another program has written to");
 }
+
+#[test]
+fn a_table_without_a_rowid_takes_no_null_in_its_key() {
+    for writer in [Writer::Bulk, Writer::Insert] {
+        let scene = Scene::new();
+        let options = SqliteOptions { writer, ..SqliteOptions::default() };
+        let mut sink = SqliteSink::open(&scene.path(), &options).unwrap();
+        sink.begin().unwrap();
+        let columns = [("a", DataType::Integer), ("k", DataType::Integer)];
+        let layout = TableLayout { without_rowid: true, ..layout("t", &columns, &["k"]) };
+        let table = sink.create_table(&layout).unwrap();
+        let keys = column(DataType::Integer, &[Scalar::Int(2), Scalar::Null]);
+        let written = write_all(&mut sink, table, &[integers([1, 2]), keys]).and_then(|()| sink.commit());
+        assert!(written.unwrap_err().to_string().contains("NULL"), "{writer:?}");
+        drop(sink);
+        assert!(scene.files().is_empty(), "{:?}", scene.files());
+    }
+}
