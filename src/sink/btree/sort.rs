@@ -38,8 +38,9 @@ struct Run {
     end: u64,
 }
 
-/// What is read and written of a run at once.
-const BUFFER_BYTES: usize = 64 << 10;
+/// What is read and written of a run at once: little enough that hundreds of runs, and so some hundred million keys, are
+/// merged in one go.
+const BUFFER_BYTES: usize = 32 << 10;
 
 /// What is merged in one go, and how many such batches may wait.
 const BATCH_BYTES: usize = 256 << 10;
