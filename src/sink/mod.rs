@@ -179,6 +179,12 @@ pub struct TableLayout {
 }
 
 impl TableLayout {
+    /// The places of the columns of its primary key, in the order of the key.
+    fn key_places(&self) -> Vec<usize> {
+        let place = |key: &String| self.columns.iter().position(|(name, _)| name.eq_ignore_ascii_case(key));
+        self.primary_key.iter().filter_map(place).collect()
+    }
+
     /// The layout without its primary key.
     fn without_key(&self) -> Self {
         TableLayout { primary_key: Vec::new(), without_rowid: false, ..self.clone() }

@@ -50,7 +50,7 @@ fn campaign(seed: u64, kills: u32, make: impl Fn() -> Job) {
 const EVERY_END: &str = "--json --allow-rejects --batch-rows 5000";
 
 /// Records of which every 13th repeats an earlier key of the range and every 29th has no number.
-fn records(numbers: std::ops::Range<u64>) -> String {
+pub(crate) fn records(numbers: std::ops::Range<u64>) -> String {
     let mut text = "k,n\n".to_owned();
     for number in numbers {
         let of = if number % 13 == 5 { number / 2 } else { number };

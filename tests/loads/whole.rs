@@ -13,6 +13,7 @@ use rusqlite::Connection;
 
 use crate::common::dump;
 use crate::job::{Content, Job, KEYED, assert_same, lines, open, signal, wait};
+use crate::kills::records;
 use crate::troubles::on_a_full_disk;
 
 /// More than are ever needed for the kills wanted, which may come too late for a process.
@@ -64,17 +65,6 @@ fn kill_again_and_again(seed: u64, kills: u32, make: impl Fn() -> Job, look: imp
 /// Whether a file is one that only a run that is not published has.
 fn is_begun(name: &str) -> bool {
     name == ".out.db.building" || name == "out.db-journal" || name == "out.db-wal"
-}
-
-/// Records of which every 13th repeats an earlier key and every 29th has no number.
-fn records(numbers: std::ops::Range<u64>) -> String {
-    let mut text = "k,n\n".to_owned();
-    for number in numbers {
-        let of = if number % 13 == 5 { number / 2 } else { number };
-        let value = if number % 29 == 3 { "none".to_owned() } else { number.to_string() };
-        text += &format!("{:016x},{value}\n", of.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    }
-    text
 }
 
 const EVERY_END: &str = "--json --allow-rejects --threads 1 --memory 64MB";

@@ -140,8 +140,7 @@ impl BulkTable {
         format: Format,
         sort: SortSpace<'_>,
     ) -> Self {
-        let place = |name: &String| layout.columns.iter().position(|(column, _)| column.eq_ignore_ascii_case(name));
-        let key: Vec<usize> = layout.primary_key.iter().filter_map(place).collect();
+        let key = layout.key_places();
         let sorter = || Sorter::new(sort.bytes, sort.temp_dir);
         let mut columns: Vec<usize> = (0..types.len()).collect();
         if layout.without_rowid {

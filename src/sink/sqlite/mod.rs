@@ -46,7 +46,6 @@ pub struct SqliteSink {
     data_version: Option<i64>,
     targets: Vec<Target>,
     unsorted: Vec<Unsorted>,
-    scratch: Vec<u8>,
 }
 
 /// A table that takes rows.
@@ -160,7 +159,6 @@ impl SqliteSink {
             data_version: None,
             targets: Vec::new(),
             unsorted: Vec::new(),
-            scratch: Vec::new(),
         })
     }
 
@@ -259,17 +257,14 @@ impl SqliteSink {
     }
 
     fn insert_rows(
-        &mut self,
-        table: TableId,
-        columns: &[ColumnView<'_>],
+        &self,
+        inserts: &Inserts,
+        columns: &[StoredColumn<'_>],
         selection: &Selection,
     ) -> std::result::Result<(), RowError> {
         let failed = |row: usize, error: Error| RowError { row, error };
-        let Some(Target { types, rows: RowWriter::Insert(inserts), .. }) = self.targets.get(table.0) else {
-            return Ok(());
-        };
         let fail = |error: rusqlite::Error| database_error("write", &self.path, &error);
-        let columns = StoredColumn::all(columns, types);
+        let mut scratch = Vec::new();
         let row_of = row_of(selection);
         let mut nth = 0;
         while nth < selection.len() {
@@ -278,15 +273,14 @@ impl SqliteSink {
             let mut insert = self.connection.prepare_cached(sql).map_err(|error| failed(nth, fail(error)))?;
             let last = if is_batch { selection.len() - rows } else { selection.len() - 1 };
             while nth <= last {
-                let scratch = &mut self.scratch;
-                bind_rows(&mut insert, &columns, rows, |index| row_of(nth + index), scratch)
+                bind_rows(&mut insert, columns, rows, |index| row_of(nth + index), &mut scratch)
                     .and_then(|()| insert.raw_execute())
                     .map_err(|error| {
                         let is_one = rows == 1 || is_about_the_database(&error);
                         let row = if is_one {
                             0
                         } else {
-                            self.failing_row(&inserts.insert_one, &columns, rows, &|index| row_of(nth + index))
+                            self.failing_row(&inserts.insert_one, columns, rows, &|index| row_of(nth + index))
                         };
                         failed(nth + row, fail(error))
                     })?;
@@ -417,14 +411,14 @@ impl Sink for SqliteSink {
         selection: &Selection,
     ) -> std::result::Result<(), RowError> {
         let failed = |row: usize, error: Error| RowError { row, error };
-        let Some(target) = self.targets.get_mut(table.0).filter(|target| target.types.len() == columns.len()) else {
+        let Some(target) = self.targets.get(table.0).filter(|target| target.types.len() == columns.len()) else {
             let message = format!("{table:?} does not have {} columns", columns.len());
             return Err(failed(0, Error::new(ErrorKind::Internal, message)));
         };
-        if matches!(target.rows, RowWriter::Insert(_)) {
-            return self.insert_rows(table, columns, selection);
+        if let RowWriter::Insert(inserts) = &target.rows {
+            return self.insert_rows(inserts, &StoredColumn::all(columns, &target.types), selection);
         }
-        let (RowWriter::Bulk(Some(bulk)), Some(pages)) = (&mut target.rows, self.pages.as_mut()) else {
+        let (RowWriter::Bulk(Some(bulk)), Some(pages)) = (&mut self.targets[table.0].rows, self.pages.as_mut()) else {
             return Err(failed(0, Error::new(ErrorKind::Internal, format!("{table:?} is complete"))));
         };
         let fail = |error: rusqlite::Error| failed(0, database_error("write", &self.path, &error));
@@ -449,9 +443,9 @@ impl Sink for SqliteSink {
         let key = StoredColumn::all(key, &target.key_types());
         let row_of = row_of(selection);
         let mut find = self.connection.prepare_cached(find_key).map_err(fail)?;
-        let mut found = Vec::with_capacity(selection.len());
+        let (mut found, mut scratch) = (Vec::with_capacity(selection.len()), Vec::new());
         for nth in 0..selection.len() {
-            bind_rows(&mut find, &key, 1, |_| row_of(nth), &mut self.scratch).map_err(fail)?;
+            bind_rows(&mut find, &key, 1, |_| row_of(nth), &mut scratch).map_err(fail)?;
             found.push(find.raw_query().next().map_err(fail)?.is_some());
         }
         find.clear_bindings();
@@ -517,9 +511,8 @@ impl Inserts {
 impl Target {
     /// The types of the columns of its key.
     fn key_types(&self) -> Vec<DataType> {
-        let Some(layout) = &self.layout else { return Vec::new() };
-        let place = |key: &String| layout.columns.iter().position(|(name, _)| name.eq_ignore_ascii_case(key));
-        layout.primary_key.iter().filter_map(place).map(|place| self.types[place]).collect()
+        let places = self.layout.as_ref().map(TableLayout::key_places).unwrap_or_default();
+        places.into_iter().map(|place| self.types[place]).collect()
     }
 }
 
