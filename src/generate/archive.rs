@@ -30,6 +30,13 @@ pub(super) struct Segment {
     crc: Crc,
 }
 
+impl Segment {
+    /// Text for plain files.
+    pub(super) fn plain(text: Vec<u8>) -> Self {
+        Segment { text_bytes: text.len() as u64, packed: text, crc: Crc::new() }
+    }
+}
+
 /// Packs segments. Keeps the compressor's tables from one to the next, and nothing of their content.
 pub(super) struct Packer {
     compressor: Option<Compress>,

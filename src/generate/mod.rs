@@ -11,10 +11,13 @@
 //!
 //! random         seeded draws, choices, permutations     text        digits and dates into a byte buffer
 //! workers        batches on many threads, results in order
+//! files          numbered things -> plain files side by side         counts      what a loader must count in them
 //! archive        CSV text -> deflate segments -> zip archives that share them
 //! ```
 
 mod archive;
+mod counts;
+mod files;
 pub mod orders;
 mod random;
 mod reference;
@@ -25,6 +28,8 @@ mod workers;
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use counts::Counts;
 
 /// How far a generator has come. Handed to the caller's callback after every batch of rows, on the calling thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,17 +11,14 @@
 //! a permutation of the rows puts the malformed ones first, then the duplicates, then all others.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
-use super::archive::{Draft, Packer, Packing, Published};
+use super::counts::{Counts, in_turn, rows_of_share, write_with_counts};
 use super::random::{Dice, Permutation, WeightedChoice};
 use super::text::{DateText, date_text, push_cents, push_hex, push_padded, push_time};
-use super::workers::in_order;
 use super::{Error, Progress, Summary};
 
 const HEADER: &[u8] = b"id,created_at,email,amount,currency,status\n";
@@ -55,75 +52,12 @@ impl Default for Options {
     }
 }
 
-/// What a loader must make of the file when `id` is its key and the first row with a key wins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Rows in the file, its header not counted.
-    pub rows: u64,
-    /// Good rows with a key that no good row before them has.
-    pub loaded: u64,
-    /// Good rows with a key that a good row before them has.
-    pub duplicate: u64,
-    /// Malformed rows.
-    pub rejected: u64,
-    /// Malformed rows by what is wrong with them; codes without a row are left out.
-    pub rejected_by_code: BTreeMap<&'static str, u64>,
-}
-
 /// Writes the feed and its counts. `progress` is called after every batch and every file.
 pub fn generate(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Summary, Error> {
     let counts = options.counts()?;
-    let start = Progress { rows_total: counts.rows, files_total: 2, ..Progress::default() };
-    fs::create_dir_all(&options.out).map_err(Error::writing(&options.out))?;
-
-    let path = options.out.join("orders.csv");
-    let mut report_rows = |rows| progress(Progress { rows, ..start });
-    let feed = write_feed(options, &counts, &path, &mut report_rows).map_err(Error::writing(&path))?;
-    progress(Progress { rows: counts.rows, files: 1, bytes: feed.file_bytes(), ..start });
-
-    let path = options.out.join("orders.counts.json");
-    let list = write_text(&path, &counts.to_json()).map_err(Error::writing(&path))?;
-    let bytes = feed.file_bytes() + list.file_bytes();
-    progress(Progress { rows: counts.rows, files: 2, bytes, ..start });
-    Ok(Summary { files: 2, rows: counts.rows, rows_in_files: counts.rows, bytes, text_bytes: bytes })
-}
-
-fn write_feed(
-    options: &Options,
-    counts: &Counts,
-    path: &Path,
-    report_rows: &mut dyn FnMut(u64),
-) -> io::Result<Published> {
-    let rows = OrderRows::new(options.seed, counts);
-    // At least one batch, if of no rows: the first has the header.
-    let batches: Vec<Range<u64>> = (0..counts.rows.div_ceil(BATCH_ROWS).max(1))
-        .map(|index| index * BATCH_ROWS..counts.rows.min((index + 1) * BATCH_ROWS))
-        .collect();
-    let new_worker = || {
-        let mut text = Vec::new();
-        let mut packer = Packer::new(Packing::Plain);
-        let rows = &rows;
-        move |batch: &Range<u64>| {
-            text.clear();
-            rows.push_batch(&mut text, batch);
-            packer.pack(&text)
-        }
-    };
-    let mut draft = Draft::create(path, Packing::Plain, "", 0)?;
-    in_order(&batches, options.threads, new_worker, |segments| {
-        for batch in &batches {
-            draft.append(&segments.next()??)?;
-            report_rows(batch.end);
-        }
-        Ok::<(), io::Error>(())
-    })?;
-    draft.publish()
-}
-
-fn write_text(path: &Path, text: &str) -> io::Result<Published> {
-    let mut draft = Draft::create(path, Packing::Plain, "", 0)?;
-    draft.append(&Packer::new(Packing::Plain).pack(text.as_bytes())?)?;
-    draft.publish()
+    let rows = OrderRows::new(options.seed, &counts);
+    let push = |batch: &Range<u64>, [text]: &mut [Vec<u8>; 1]| rows.push_batch(text, batch);
+    write_with_counts(&options.out, "orders", &counts, BATCH_ROWS, options.threads, push, progress)
 }
 
 impl Options {
@@ -142,8 +76,8 @@ impl Options {
             let reason = format!("{} and {} malformed leave no good row", self.duplicates, self.malformed);
             return refuse("duplicates", reason);
         }
-        let part = |share: f64| (self.rows as f64 * share).round() as u64;
-        let (duplicate, rejected) = (part(self.duplicates), part(self.malformed));
+        let duplicate = rows_of_share(self.rows, self.duplicates);
+        let rejected = rows_of_share(self.rows, self.malformed);
         if duplicate + rejected >= self.rows.max(1) {
             let reason = format!("{duplicate} and {rejected} malformed leave no good row of {}", self.rows);
             return refuse("duplicates", reason);
@@ -151,19 +85,6 @@ impl Options {
         let loaded = self.rows - duplicate - rejected;
         let counts = Counts { rows: self.rows, loaded, duplicate, rejected, ..Counts::default() };
         Ok(Counts { rejected_by_code: OrderRows::new(self.seed, &counts).rejected_by_code(), ..counts })
-    }
-}
-
-impl Counts {
-    fn to_json(&self) -> String {
-        let Counts { rows, loaded, duplicate, rejected, rejected_by_code } = self;
-        let codes: Vec<String> =
-            rejected_by_code.iter().map(|(code, rows)| format!("\n    \"{code}\": {rows}")).collect();
-        let codes = if codes.is_empty() { "{}".to_owned() } else { format!("{{{}\n  }}", codes.join(",")) };
-        format!(
-            "{{\n  \"rows\": {rows},\n  \"loaded\": {loaded},\n  \"duplicate\": {duplicate},\n  \
-             \"rejected\": {rejected},\n  \"rejected_by_code\": {codes}\n}}\n"
-        )
     }
 }
 
@@ -287,10 +208,7 @@ impl OrderRows {
     }
 
     fn rejected_by_code(&self) -> BTreeMap<&'static str, u64> {
-        let mut by_code: BTreeMap<&str, u64> = (0u64..)
-            .zip(FAULTS)
-            .map(|(index, (_, code))| (code, self.rejected.saturating_sub(index).div_ceil(FAULTS.len() as u64)))
-            .collect();
+        let mut by_code = in_turn(self.rejected, &FAULTS.map(|(_, code)| code));
         if let Some(last) = self.rows.checked_sub(1)
             && let Role::Malformed(index) = self.role(last)
             && FAULTS[index].0 == Fault::OpenQuote
@@ -302,8 +220,8 @@ impl OrderRows {
         by_code
     }
 
-    /// Appends the rows of a batch, and in front of the first row of all, the header.
-    fn push_batch(&self, out: &mut Vec<u8>, batch: &Range<u64>) {
+    /// Appends the rows of a batch, and in front of the first row of all, the header. Returns how many rows.
+    fn push_batch(&self, out: &mut Vec<u8>, batch: &Range<u64>) -> u64 {
         if batch.start == 0 {
             out.extend_from_slice(HEADER);
         }
@@ -314,6 +232,7 @@ impl OrderRows {
             self.push_row(out, &mut dice, row, role, behind_open_quote);
             behind_open_quote = role.has(Fault::OpenQuote);
         }
+        batch.end - batch.start
     }
 
     fn push_row(&self, out: &mut Vec<u8>, dice: &mut Dice, row: u64, role: Role, behind_open_quote: bool) {
@@ -388,6 +307,7 @@ fn push_email(out: &mut Vec<u8>, dice: &mut Dice) {
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
+    use std::fs;
 
     use super::*;
 
@@ -599,20 +519,6 @@ mod tests {
                 let found = share(rows.iter().filter(|row| row[field] == word).count());
                 assert!((found * 100.0 - weight).abs() < 1.0, "{word} {found}");
             }
-        }
-    }
-
-    #[test]
-    fn the_counts_are_json() {
-        for (rows, malformed) in [(1_000, 0.1), (5, 0.0)] {
-            let options = options(rows, 0.2, malformed, 1);
-            let counts = options.counts().unwrap();
-            let json: serde_json::Value = serde_json::from_str(&make(&options).1).unwrap();
-            let expected = serde_json::json!({
-                "rows": rows, "loaded": counts.loaded, "duplicate": counts.duplicate, "rejected": counts.rejected,
-                "rejected_by_code": counts.rejected_by_code,
-            });
-            assert_eq!(json, expected);
         }
     }
 

@@ -9,13 +9,13 @@
 //! OUT/client_2/...
 //! ```
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{Datelike, Days, NaiveDate};
 
 use super::archive::{Draft, Packer, Packing, Published, Segment};
+use super::files::{create_folder, write_text};
 use super::reference::{sku_groups_csv, us_zip_codes_csv};
 use super::rows::{Batch, DAYS_AFTER, DAYS_BEFORE, HEADER, MAX_ROW_BYTES, TransactionRows};
 use super::workers::{Results, in_order};
@@ -177,19 +177,9 @@ impl<'a> Writer<'a> {
 
     fn write_lookups(&mut self) -> Result<(), Error> {
         let folder = self.options.out.join("static");
-        fs::create_dir_all(&folder).map_err(Error::writing(&folder))?;
-        self.write_lookup(&folder.join("sku_groups.csv"), &sku_groups_csv(self.options.skus))?;
-        self.write_lookup(&folder.join("us_zip_codes.csv"), &us_zip_codes_csv())
-    }
-
-    fn write_lookup(&mut self, path: &Path, csv: &str) -> Result<(), Error> {
-        let write = || {
-            let mut draft = Draft::create(path, Packing::Plain, "", csv.len() as u64)?;
-            draft.append(&Packer::new(Packing::Plain).pack(csv.as_bytes())?)?;
-            draft.publish()
-        };
-        let published = write().map_err(Error::writing(path))?;
-        self.count_file(&published);
+        create_folder(&folder)?;
+        self.count_file(&write_text(&folder.join("sku_groups.csv"), sku_groups_csv(self.options.skus))?);
+        self.count_file(&write_text(&folder.join("us_zip_codes.csv"), us_zip_codes_csv())?);
         Ok(())
     }
 
@@ -200,7 +190,7 @@ impl<'a> Writer<'a> {
             let first = &batches_of_day[0];
             let folder = self.options.out.join(format!("client_{}", first.client));
             if first.is_first_of_client() {
-                fs::create_dir_all(&folder).map_err(Error::writing(&folder))?;
+                create_folder(&folder)?;
                 previous = None;
             }
             let extension = if self.options.plain { "csv" } else { "zip" };
@@ -251,7 +241,7 @@ impl<'a> Writer<'a> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::fs::File;
+    use std::fs::{self, File};
     use std::io::Read;
 
     use super::*;
