@@ -225,6 +225,8 @@ pub(super) enum GenerateFeed {
     Transactions(GenerateTransactions),
     /// Orders, some of them malformed or with a repeated key, and what a loader must count
     Orders(GenerateOrders),
+    /// Sales of two years, some of them malformed, and what a loader must count
+    Sales(GenerateSales),
 }
 
 /// `feedmill generate transactions`
@@ -276,6 +278,26 @@ pub(super) struct GenerateOrders {
     pub(super) duplicates: f64,
     /// The share of rows that are malformed, from 0 to 1
     #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = rate)]
+    pub(super) malformed: f64,
+    /// The same seed and sizes give the same bytes
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(super) seed: u64,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<u16>,
+}
+
+/// `feedmill generate sales`
+#[derive(Debug, Args)]
+pub(super) struct GenerateSales {
+    /// The folder to write to
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Rows, bad ones included; about 100 bytes each
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(super) rows: u64,
+    /// The share of rows that are malformed, from 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = rate)]
     pub(super) malformed: f64,
     /// The same seed and sizes give the same bytes
     #[arg(long, value_name = "N", default_value_t = 42)]

@@ -1,15 +1,16 @@
 //! `feedmill generate`: what was typed as options of a generator, and its progress on the screen.
 
+use std::path::Path;
 use std::time::Instant;
 
-use crate::cli::arguments::{Generate, GenerateFeed, GenerateOrders, GenerateTransactions};
+use crate::cli::arguments::{Generate, GenerateFeed, GenerateOrders, GenerateSales, GenerateTransactions};
 use crate::cli::progress::Bar;
 use crate::cli::text::{bytes, count, counted, seconds};
 use crate::cli::{Ending, Manner, print};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::generate::{self, Progress, Summary, orders, transactions};
+use crate::generate::{self, Counts, Progress, Summary, orders, sales, transactions};
 
 pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
     let started = Instant::now();
@@ -28,24 +29,35 @@ pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
         }
         GenerateFeed::Orders(arguments) => {
             let options = orders_options(arguments);
-            let summary = with_bar(manner, |progress| orders::generate(&options, progress))?;
             let counts = options.counts().map_err(error)?;
-            format!(
-                "{} in {}: {} ({} to load, {} duplicate, {} malformed), {} on disk",
-                counted(summary.files, "file"),
-                arguments.out.display(),
-                counted(counts.rows, "row"),
-                count(counts.loaded),
-                count(counts.duplicate),
-                count(counts.rejected),
-                bytes(summary.bytes)
-            )
+            let summary = with_bar(manner, |progress| orders::generate(&options, progress))?;
+            counted_feed(summary, &arguments.out, &counts)
+        }
+        GenerateFeed::Sales(arguments) => {
+            let options = sales_options(arguments);
+            let counts = options.counts().map_err(error)?;
+            let summary = with_bar(manner, |progress| sales::generate(&options, progress))?;
+            counted_feed(summary, &arguments.out, &counts)
         }
     };
     if manner.quiet {
         return Ok(Ending::Clean);
     }
     print(&format!("{line}, {}\n", seconds(started.elapsed().as_secs_f64())))
+}
+
+/// What was made of a feed that has its counts beside it.
+fn counted_feed(summary: Summary, out: &Path, counts: &Counts) -> String {
+    format!(
+        "{} in {}: {} ({} to load, {} duplicate, {} malformed), {} on disk",
+        counted(summary.files, "file"),
+        out.display(),
+        counted(counts.rows, "row"),
+        count(counts.loaded),
+        count(counts.duplicate),
+        count(counts.rejected),
+        bytes(summary.bytes)
+    )
 }
 
 /// Generates the transactions feed with a progress bar.
@@ -95,6 +107,16 @@ fn orders_options(arguments: &GenerateOrders) -> orders::Options {
         out: arguments.out.clone(),
         rows: arguments.rows,
         duplicates: arguments.duplicates,
+        malformed: arguments.malformed,
+        seed: arguments.seed,
+        threads: arguments.threads.map_or(0, usize::from),
+    }
+}
+
+fn sales_options(arguments: &GenerateSales) -> sales::Options {
+    sales::Options {
+        out: arguments.out.clone(),
+        rows: arguments.rows,
         malformed: arguments.malformed,
         seed: arguments.seed,
         threads: arguments.threads.map_or(0, usize::from),

@@ -8,6 +8,7 @@
 //! transactions   options -> the files of every client and day
 //!   rows         (client, day, batch) -> CSV text         reference   the lookup tables' CSV text
 //! orders         options -> one file, and what a loader must make of it
+//! sales          likewise
 //!
 //! random         seeded draws, choices, permutations     text        digits and dates into a byte buffer
 //! workers        batches on many threads, results in order
@@ -22,6 +23,7 @@ pub mod orders;
 mod random;
 mod reference;
 mod rows;
+pub mod sales;
 mod text;
 pub mod transactions;
 mod workers;

@@ -23,6 +23,11 @@ pub const PRESETS: &[Preset] = &[
         about: "Orders by their id: validated, de-duplicated and loaded row by row.",
         text: include_str!("orders.toml"),
     },
+    Preset {
+        name: "sales",
+        about: "Sales of a retailer: exact revenue by segment and month, by product, by store and day.",
+        text: include_str!("sales.toml"),
+    },
 ];
 
 /// The shipped pipeline of that name.

@@ -17,6 +17,7 @@ fn every_command_has_help() {
         "generate",
         "generate transactions",
         "generate orders",
+        "generate sales",
         "demo",
     ];
     for command in commands {
