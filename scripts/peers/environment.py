@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-# Half a gigabyte that only the benchmark of sales needs.
+# A gigabyte that only the benchmark of sales needs.
 ENGINES = Path(__file__).with_name("requirements-engines.txt")
 PACKAGES = ROOT / "target" / "peers"
 ENGINE_PACKAGES = ROOT / "target" / "peers-engines"

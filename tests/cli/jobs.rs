@@ -61,6 +61,33 @@ fn run_shows_a_summary() {
 }
 
 #[test]
+fn sales_are_counted_as_generated_and_both_engines_agree() {
+    let dir = Workdir::new().put("sales.toml", feedmill::presets::find("sales").unwrap().text);
+    let outcome = dir.feedmill("generate sales --rows 20000 --malformed 0.03 --out data").succeeds();
+    assert!(outcome.stdout.contains("(19,400 to load, 0 duplicate, 600 malformed)"), "{}", outcome.stdout);
+    let outcome = dir.feedmill("run sales.toml --dir data --db sales.db --json").exits(3);
+    let summary: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let counts: Value = serde_json::from_str(&dir.read("data/sales.counts.json")).unwrap();
+    let feed = &summary["feeds"]["sales"];
+    assert_eq!((&feed["read"], &feed["loaded"]), (&counts["rows"], &counts["loaded"]));
+    assert_eq!((&feed["rejected"], &feed["rejected_by_code"]), (&counts["rejected"], &counts["rejected_by_code"]));
+
+    // What every table has of the orders, and whether it is sorted.
+    for (table, order) in [
+        ("sales_by_segment_month", "segment, month"),
+        ("sales_by_product", "revenue DESC, product_id"),
+        ("sales_by_store_day", "store_id, order_date"),
+    ] {
+        assert_eq!(dir.query("sales.db", &format!("SELECT sum(orders) FROM {table}")), ["19400"], "{table}");
+        let places = format!("SELECT rowid, row_number() OVER (ORDER BY {order}) AS place FROM {table}");
+        let moved = dir.query("sales.db", &format!("SELECT count(*) FROM ({places}) WHERE rowid <> place"));
+        assert_eq!(moved, ["0"], "{table}");
+    }
+    let verified = dir.feedmill("verify sales.toml --dir data").succeeds().stdout;
+    assert!(verified.contains("sales_by_product: ") && verified.ends_with("no difference\n"), "{verified}");
+}
+
+#[test]
 fn run_is_the_same_with_any_number_of_threads() {
     let dir = transactions();
     let content = |threads: u32| {
