@@ -227,6 +227,8 @@ pub(super) enum GenerateFeed {
     Orders(GenerateOrders),
     /// Sales of two years, some of them malformed, and what a loader must count
     Sales(GenerateSales),
+    /// People with their bank accounts and a year of transactions, in three files
+    Spendsense(GenerateSpendsense),
 }
 
 /// `feedmill generate transactions`
@@ -300,6 +302,26 @@ pub(super) struct GenerateSales {
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = rate)]
     pub(super) malformed: f64,
     /// The same seed and sizes give the same bytes
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(super) seed: u64,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<u16>,
+}
+
+/// `feedmill generate spendsense`
+#[derive(Debug, Args)]
+pub(super) struct GenerateSpendsense {
+    /// The folder to write to
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Users; about 200 transactions each
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(super) users: u64,
+    /// The day of the last transactions
+    #[arg(long, value_name = "DATE", default_value = "2025-11-04")]
+    pub(super) reference_date: chrono::NaiveDate,
+    /// The same seed gives the same users
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(super) seed: u64,
     /// Threads [default: all cores]

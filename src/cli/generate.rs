@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::cli::arguments::{Generate, GenerateFeed, GenerateOrders, GenerateSales, GenerateTransactions};
+use crate::cli::arguments::{
+    Generate, GenerateFeed, GenerateOrders, GenerateSales, GenerateSpendsense, GenerateTransactions,
+};
 use crate::cli::progress::Bar;
 use crate::cli::text::{bytes, count, counted, seconds};
 use crate::cli::{Ending, Manner, print};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::generate::{self, Counts, Progress, Summary, orders, sales, transactions};
+use crate::generate::{self, Counts, Progress, Summary, orders, sales, spendsense, transactions};
 
 pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
     let started = Instant::now();
@@ -38,6 +40,18 @@ pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
             let counts = options.counts().map_err(error)?;
             let summary = with_bar(manner, |progress| sales::generate(&options, progress))?;
             counted_feed(summary, &arguments.out, &counts)
+        }
+        GenerateFeed::Spendsense(arguments) => {
+            let options = spendsense_options(arguments);
+            let summary = with_bar(manner, |progress| spendsense::generate(&options, progress))?;
+            format!(
+                "{} in {}: {} of {}, {} on disk",
+                counted(summary.files, "file"),
+                arguments.out.display(),
+                counted(summary.rows, "row"),
+                counted(options.users, "user"),
+                bytes(summary.bytes)
+            )
         }
     };
     if manner.quiet {
@@ -118,6 +132,16 @@ fn sales_options(arguments: &GenerateSales) -> sales::Options {
         out: arguments.out.clone(),
         rows: arguments.rows,
         malformed: arguments.malformed,
+        seed: arguments.seed,
+        threads: arguments.threads.map_or(0, usize::from),
+    }
+}
+
+fn spendsense_options(arguments: &GenerateSpendsense) -> spendsense::Options {
+    spendsense::Options {
+        out: arguments.out.clone(),
+        users: arguments.users,
+        reference_date: arguments.reference_date,
         seed: arguments.seed,
         threads: arguments.threads.map_or(0, usize::from),
     }

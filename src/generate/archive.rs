@@ -30,13 +30,6 @@ pub(super) struct Segment {
     crc: Crc,
 }
 
-impl Segment {
-    /// Text for plain files.
-    pub(super) fn plain(text: Vec<u8>) -> Self {
-        Segment { text_bytes: text.len() as u64, packed: text, crc: Crc::new() }
-    }
-}
-
 /// Packs segments. Keeps the compressor's tables from one to the next, and nothing of their content.
 pub(super) struct Packer {
     compressor: Option<Compress>,
@@ -164,6 +157,15 @@ impl Draft {
         self.content.packed_bytes += segment.packed.len() as u64;
         self.content.text_bytes += segment.text_bytes;
         self.content.crc.combine(&segment.crc);
+        Ok(())
+    }
+
+    /// Appends text to a plain file.
+    pub(super) fn append_text(&mut self, text: &[u8]) -> io::Result<()> {
+        debug_assert!(self.member.is_none());
+        self.file.write_all(text)?;
+        self.content.packed_bytes += text.len() as u64;
+        self.content.text_bytes += text.len() as u64;
         Ok(())
     }
 

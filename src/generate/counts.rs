@@ -24,7 +24,7 @@ pub(super) fn write_with_counts(
     let paths = [out.join(format!("{name}.csv"))];
     let ([feed], rows) = write(&paths, &batches(counts.rows, batch_rows), threads, push, &mut written)?;
     progress(Progress { rows, files: 1, bytes: feed.file_bytes(), ..start });
-    let list = write_text(&out.join(format!("{name}.counts.json")), counts.to_json())?;
+    let list = write_text(&out.join(format!("{name}.counts.json")), &counts.to_json())?;
     let bytes = feed.file_bytes() + list.file_bytes();
     progress(Progress { rows, files: 2, bytes, ..start });
     Ok(Summary { files: 2, rows, rows_in_files: rows, bytes, text_bytes: bytes })

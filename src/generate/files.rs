@@ -4,9 +4,10 @@
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::Error;
-use super::archive::{Draft, Packing, Published, Segment};
+use super::archive::{Draft, Packing, Published};
 use super::workers::in_order;
 
 /// The numbers `0..count` in batches of `size`, the last of them shorter; at least one, if of no numbers, because the
@@ -29,24 +30,25 @@ pub(super) fn write<const FILES: usize>(
 ) -> Result<([Published; FILES], u64), Error> {
     let create = |path: &PathBuf| Draft::create(path, Packing::Plain, "", 0).map_err(Error::writing(path));
     let mut drafts = paths.iter().map(create).collect::<Result<Vec<_>, _>>()?;
+    // Texts go from a worker to the file and back to any worker: memory that is new costs more than the rows in it.
+    let spare = Mutex::new(Vec::new());
+    let lock = || spare.lock().unwrap_or_else(PoisonError::into_inner);
     let new_worker = || {
-        let mut lengths = [0; FILES];
-        let push = &push;
-        move |batch: &Range<u64>| {
-            // A batch is about as long as the one before.
-            let mut texts = lengths.map(|length| Vec::with_capacity(length + length / 8));
+        |batch: &Range<u64>| {
+            let mut texts = lock().pop().unwrap_or_else(|| [(); FILES].map(|()| Vec::new()));
             let rows = push(batch, &mut texts);
-            lengths = texts.each_ref().map(Vec::len);
-            (texts.map(Segment::plain), rows)
+            (texts, rows)
         }
     };
     let rows = in_order(batches, threads, new_worker, |results| {
         let mut rows = 0;
         for batch in batches {
-            let (segments, rows_of_batch) = results.next().map_err(Error::writing(&paths[0]))?;
-            for ((draft, segment), path) in drafts.iter_mut().zip(&segments).zip(paths) {
-                draft.append(segment).map_err(Error::writing(path))?;
+            let (mut texts, rows_of_batch) = results.next().map_err(Error::writing(&paths[0]))?;
+            for ((draft, text), path) in drafts.iter_mut().zip(&mut texts).zip(paths) {
+                draft.append_text(text).map_err(Error::writing(path))?;
+                text.clear();
             }
+            lock().push(texts);
             rows += rows_of_batch;
             written(batch);
         }
@@ -61,10 +63,10 @@ pub(super) fn write<const FILES: usize>(
 }
 
 /// Writes a short file in one go.
-pub(super) fn write_text(path: &Path, text: String) -> Result<Published, Error> {
+pub(super) fn write_text(path: &Path, text: &str) -> Result<Published, Error> {
     let write = || {
         let mut draft = Draft::create(path, Packing::Plain, "", 0)?;
-        draft.append(&Segment::plain(text.into_bytes()))?;
+        draft.append_text(text.as_bytes())?;
         draft.publish()
     };
     write().map_err(Error::writing(path))

@@ -9,6 +9,8 @@
 //!   rows         (client, day, batch) -> CSV text         reference   the lookup tables' CSV text
 //! orders         options -> one file, and what a loader must make of it
 //! sales          likewise
+//! spendsense     options -> users, their accounts and transactions, side by side
+//!   households   (user) -> what they earn, own and buy        names       of invented people
 //!
 //! random         seeded draws, choices, permutations     text        digits and dates into a byte buffer
 //! workers        batches on many threads, results in order
@@ -19,11 +21,14 @@
 mod archive;
 mod counts;
 mod files;
+mod households;
+mod names;
 pub mod orders;
 mod random;
 mod reference;
 mod rows;
 pub mod sales;
+pub mod spendsense;
 mod text;
 pub mod transactions;
 mod workers;

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use super::counts::{Counts, in_turn, rows_of_share, write_with_counts};
+use super::names::{FIRST_NAMES, LAST_NAMES};
 use super::random::{Dice, Permutation, WeightedChoice};
 use super::text::{DateText, date_text, push_cents, push_hex, push_padded, push_time};
 use super::{Error, Progress, Summary};
@@ -133,17 +134,6 @@ impl Role {
     }
 }
 
-const FIRST_NAMES: [&str; 40] = [
-    "ada", "ahmed", "alice", "andre", "anna", "ben", "carla", "chen", "clara", "daniel", "diego", "elena", "emma",
-    "farid", "felix", "fatima", "grace", "hugo", "ines", "ivan", "jana", "jonas", "julia", "kenji", "lara", "leo",
-    "lucia", "marco", "maria", "mei", "nina", "oliver", "omar", "paula", "priya", "sam", "sofia", "tom", "yuki", "zoe",
-];
-const LAST_NAMES: [&str; 40] = [
-    "adams", "almeida", "bauer", "becker", "brown", "carter", "chen", "costa", "dubois", "evans", "ferrari", "fischer",
-    "garcia", "gupta", "haddad", "hansen", "ito", "jensen", "johnson", "kim", "kowalski", "lopez", "martin", "meyer",
-    "miller", "moreau", "nakamura", "novak", "okafor", "olsen", "patel", "ricci", "rossi", "santos", "schmidt",
-    "silva", "smith", "tanaka", "weber", "wong",
-];
 /// Names that are reserved for examples, so that no mail reaches anyone.
 const MAIL_DOMAINS: [&str; 5] = ["example.com", "example.net", "example.org", "mail.example", "post.example"];
 /// One email in so many has no number in it, and is likely to be that of other rows too.

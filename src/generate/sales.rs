@@ -181,7 +181,7 @@ const IMPOSSIBLE_DAYS: [&str; 6] = ["2025-02-29", "2024-02-30", "2025-04-31", "2
 const NO_NUMBERS: [&str; 6] = ["two", "1.5", "1O", "3 pcs", "-", "0x2"];
 const TOO_FEW: [&str; 3] = ["0", "-1", "-12"];
 const NO_PRICES: [&str; 6] = ["n/a", "free", "12.5O", "1.2.3", "$20", "9.999"];
-const NO_DISCOUNTS: [&str; 4] = ["1.05", "-0.05", "2.00", "15.00"];
+const NO_DISCOUNTS: [&str; 4] = ["1.05", "-0.05", "2.00", "9.95"];
 const NOT_UTF8: [&[u8]; 4] = [b"Caf\xE9 Table", b"\xFFShirt", b"Tent\xC3", b"D\xE9cor Set"];
 
 /// Which rows are malformed, and how.

@@ -178,8 +178,8 @@ impl<'a> Writer<'a> {
     fn write_lookups(&mut self) -> Result<(), Error> {
         let folder = self.options.out.join("static");
         create_folder(&folder)?;
-        self.count_file(&write_text(&folder.join("sku_groups.csv"), sku_groups_csv(self.options.skus))?);
-        self.count_file(&write_text(&folder.join("us_zip_codes.csv"), us_zip_codes_csv())?);
+        self.count_file(&write_text(&folder.join("sku_groups.csv"), &sku_groups_csv(self.options.skus))?);
+        self.count_file(&write_text(&folder.join("us_zip_codes.csv"), &us_zip_codes_csv())?);
         Ok(())
     }
 

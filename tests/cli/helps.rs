@@ -18,6 +18,7 @@ fn every_command_has_help() {
         "generate transactions",
         "generate orders",
         "generate sales",
+        "generate spendsense",
         "demo",
     ];
     for command in commands {
