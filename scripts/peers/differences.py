@@ -50,7 +50,7 @@ def damage_of(database: Path) -> list[str]:
     return [] if found == ["ok"] else [f"SQLite {sqlite3.sqlite_version} finds: {line}" for line in found]
 
 
-def same(ours, theirs, exact: bool) -> bool:
+def same(ours, theirs, exact: bool = False) -> bool:
     """Whether two values are equal, and of one type."""
     if exact or not (isinstance(ours, float) and isinstance(theirs, float)):
         return ours == theirs and type(ours) is type(theirs)

@@ -28,6 +28,11 @@ pub const PRESETS: &[Preset] = &[
         about: "Sales of a retailer: exact revenue by segment and month, by product, by store and day.",
         text: include_str!("sales.toml"),
     },
+    Preset {
+        name: "spendsense",
+        about: "People's accounts and transactions: what they subscribe to, save, owe and earn, and their persona.",
+        text: include_str!("spendsense.toml"),
+    },
 ];
 
 /// The shipped pipeline of that name.

@@ -88,6 +88,34 @@ fn sales_are_counted_as_generated_and_both_engines_agree() {
 }
 
 #[test]
+fn spendsense_finds_every_persona_and_both_engines_agree() {
+    let dir = Workdir::new().put("spendsense.toml", feedmill::presets::find("spendsense").unwrap().text);
+    dir.feedmill("generate spendsense --users 150 --reference-date 2024-03-01 --out data").succeeds();
+    let at = "--dir data --param reference_date=2024-03-01";
+    dir.feedmill(&format!("run spendsense.toml {at} --db out.db")).succeeds();
+    assert_eq!(
+        dir.query("out.db", "SELECT DISTINCT persona FROM persona_assignments ORDER BY persona"),
+        [
+            "cash_flow_optimizer",
+            "high_utilization",
+            "irregular_income",
+            "low_savings",
+            "none",
+            "subscription_heavy",
+            "young_professional"
+        ]
+    );
+    let windows = "SELECT window_days, count(*) FROM user_signals GROUP BY window_days";
+    assert_eq!(dir.query("out.db", windows), ["30|150", "180|150"]);
+    // Every persona is the first of those that match; where any does, there is evidence.
+    let broken = "SELECT count(*) FROM persona_assignments WHERE coalesce(matched ->> 0, 'none') <> persona
+                  OR (matched = '[]') <> (evidence = '{}') OR NOT json_valid(evidence)";
+    assert_eq!(dir.query("out.db", broken), ["0"]);
+    let verified = dir.feedmill(&format!("verify spendsense.toml {at}")).succeeds().stdout;
+    assert!(verified.contains("persona_assignments: 150 rows") && verified.ends_with("no difference\n"), "{verified}");
+}
+
+#[test]
 fn run_is_the_same_with_any_number_of_threads() {
     let dir = transactions();
     let content = |threads: u32| {
