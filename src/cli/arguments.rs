@@ -231,12 +231,25 @@ pub(super) enum GenerateFeed {
     Spendsense(GenerateSpendsense),
 }
 
-/// `feedmill generate transactions`
+/// What every generator has.
 #[derive(Debug, Args)]
-pub(super) struct GenerateTransactions {
+pub(super) struct FeedArguments {
     /// The folder to write to
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
+    /// The same seed and sizes give the same bytes
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(super) seed: u64,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<u16>,
+}
+
+/// `feedmill generate transactions`
+#[derive(Debug, Args)]
+pub(super) struct GenerateTransactions {
+    #[command(flatten)]
+    pub(super) feed: FeedArguments,
     /// Clients, each in a folder of its own
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(super) clients: u32,
@@ -255,23 +268,16 @@ pub(super) struct GenerateTransactions {
     /// The first day
     #[arg(long, value_name = "DATE", default_value = "2025-10-01")]
     pub(super) start_date: chrono::NaiveDate,
-    /// The same seed and sizes give the same bytes
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub(super) seed: u64,
     /// Write plain .csv files instead of .zip archives
     #[arg(long)]
     pub(super) plain: bool,
-    /// Threads [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub(super) threads: Option<u16>,
 }
 
 /// `feedmill generate orders`
 #[derive(Debug, Args)]
 pub(super) struct GenerateOrders {
-    /// The folder to write to
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) feed: FeedArguments,
     /// Rows, bad ones included
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub(super) rows: u64,
@@ -281,52 +287,32 @@ pub(super) struct GenerateOrders {
     /// The share of rows that are malformed, from 0 to 1
     #[arg(long, value_name = "P", default_value_t = 0.01, value_parser = rate)]
     pub(super) malformed: f64,
-    /// The same seed and sizes give the same bytes
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub(super) seed: u64,
-    /// Threads [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub(super) threads: Option<u16>,
 }
 
 /// `feedmill generate sales`
 #[derive(Debug, Args)]
 pub(super) struct GenerateSales {
-    /// The folder to write to
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) feed: FeedArguments,
     /// Rows, bad ones included; about 100 bytes each
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub(super) rows: u64,
     /// The share of rows that are malformed, from 0 to 1
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = rate)]
     pub(super) malformed: f64,
-    /// The same seed and sizes give the same bytes
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub(super) seed: u64,
-    /// Threads [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub(super) threads: Option<u16>,
 }
 
 /// `feedmill generate spendsense`
 #[derive(Debug, Args)]
 pub(super) struct GenerateSpendsense {
-    /// The folder to write to
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) feed: FeedArguments,
     /// Users; about 200 transactions each
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(super) users: u64,
     /// The day of the last transactions
     #[arg(long, value_name = "DATE", default_value = "2025-11-04")]
     pub(super) reference_date: chrono::NaiveDate,
-    /// The same seed gives the same users
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub(super) seed: u64,
-    /// Threads [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub(super) threads: Option<u16>,
 }
 
 /// `feedmill demo`

@@ -22,7 +22,7 @@ pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
             format!(
                 "{} in {}: {} in all ({} different), {} of text in {} on disk",
                 counted(summary.files, "file"),
-                arguments.out.display(),
+                arguments.feed.out.display(),
                 counted(summary.rows_in_files, "row"),
                 count(summary.rows),
                 bytes(summary.text_bytes),
@@ -33,13 +33,13 @@ pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
             let options = orders_options(arguments);
             let counts = options.counts().map_err(error)?;
             let summary = with_bar(manner, |progress| orders::generate(&options, progress))?;
-            counted_feed(summary, &arguments.out, &counts)
+            counted_feed(summary, &arguments.feed.out, &counts)
         }
         GenerateFeed::Sales(arguments) => {
             let options = sales_options(arguments);
             let counts = options.counts().map_err(error)?;
             let summary = with_bar(manner, |progress| sales::generate(&options, progress))?;
-            counted_feed(summary, &arguments.out, &counts)
+            counted_feed(summary, &arguments.feed.out, &counts)
         }
         GenerateFeed::Spendsense(arguments) => {
             let options = spendsense_options(arguments);
@@ -47,7 +47,7 @@ pub(super) fn generate(arguments: &Generate, manner: Manner) -> Result<Ending> {
             format!(
                 "{} in {}: {} of {}, {} on disk",
                 counted(summary.files, "file"),
-                arguments.out.display(),
+                arguments.feed.out.display(),
                 counted(summary.rows, "row"),
                 counted(options.users, "user"),
                 bytes(summary.bytes)
@@ -102,47 +102,47 @@ fn error(error: generate::Error) -> Error {
 
 fn transactions_options(arguments: &GenerateTransactions) -> transactions::Options {
     transactions::Options {
-        out: arguments.out.clone(),
+        out: arguments.feed.out.clone(),
         clients: arguments.clients,
         days: arguments.days,
         base_rows: arguments.base_rows,
         daily_rows: arguments.daily_rows,
         skus: arguments.skus,
         start_date: arguments.start_date,
-        seed: arguments.seed,
+        seed: arguments.feed.seed,
         plain: arguments.plain,
-        threads: arguments.threads.map_or(0, usize::from),
+        threads: arguments.feed.threads.map_or(0, usize::from),
         ..transactions::Options::default()
     }
 }
 
 fn orders_options(arguments: &GenerateOrders) -> orders::Options {
     orders::Options {
-        out: arguments.out.clone(),
+        out: arguments.feed.out.clone(),
         rows: arguments.rows,
         duplicates: arguments.duplicates,
         malformed: arguments.malformed,
-        seed: arguments.seed,
-        threads: arguments.threads.map_or(0, usize::from),
+        seed: arguments.feed.seed,
+        threads: arguments.feed.threads.map_or(0, usize::from),
     }
 }
 
 fn sales_options(arguments: &GenerateSales) -> sales::Options {
     sales::Options {
-        out: arguments.out.clone(),
+        out: arguments.feed.out.clone(),
         rows: arguments.rows,
         malformed: arguments.malformed,
-        seed: arguments.seed,
-        threads: arguments.threads.map_or(0, usize::from),
+        seed: arguments.feed.seed,
+        threads: arguments.feed.threads.map_or(0, usize::from),
     }
 }
 
 fn spendsense_options(arguments: &GenerateSpendsense) -> spendsense::Options {
     spendsense::Options {
-        out: arguments.out.clone(),
+        out: arguments.feed.out.clone(),
         users: arguments.users,
         reference_date: arguments.reference_date,
-        seed: arguments.seed,
-        threads: arguments.threads.map_or(0, usize::from),
+        seed: arguments.feed.seed,
+        threads: arguments.feed.threads.map_or(0, usize::from),
     }
 }
