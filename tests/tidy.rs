@@ -40,7 +40,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("csv", &["plan/", "reference/", "sink/", "verify.rs"]),
     ("crossbeam_channel", &["run/"]),
     ("rayon", &["run/"]),
-    ("std::thread", &["run/", "generate/", "sink/btree/sort.rs", "sink/new_file.rs"]),
+    ("std::thread", &["run/", "generate/", "sink/btree/sort.rs", "sink/direct_file.rs"]),
     ("std::sync::atomic", &["run/", "cli/", "main.rs"]),
     ("zip", &["source/"]),
     ("flate2", &["source/", "generate/"]),

@@ -34,6 +34,7 @@
 mod btree;
 mod dead_letter;
 mod dead_letter_reader;
+mod direct_file;
 mod failing;
 mod ledger;
 mod new_file;

@@ -5,9 +5,9 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::direct_file::DirectFile;
 
 /// A database file that this run has created. It is removed again unless the run succeeds.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ enum State {
     /// At its path, so that whatever is committed is there whatever becomes of the run.
     InPlace { is_published: bool },
     /// Beside its path, locked, and unseen by others until it is whole.
-    Beside { building: PathBuf, file: File, syncing: Option<JoinHandle<io::Result<()>>> },
+    Beside { building: PathBuf, file: DirectFile },
     /// It was beside its path and has been published.
     Published,
 }
@@ -54,7 +54,8 @@ impl NewFile {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(cannot_create(path, &error)),
             _ => return Err(in_use(path)),
         };
-        let new_file = NewFile { path: path.to_owned(), state: State::Beside { building, file, syncing: None } };
+        let file = DirectFile::new(file, &building).map_err(|error| cannot_create(path, &error))?;
+        let new_file = NewFile { path: path.to_owned(), state: State::Beside { building, file } };
         remove_orphans(path)?;
         Ok(Some(new_file))
     }
@@ -68,19 +69,10 @@ impl NewFile {
     }
 
     /// The file, if nobody else sees it before it is published.
-    pub(super) fn unseen(&self) -> Option<&File> {
-        match &self.state {
+    pub(super) fn unseen(&mut self) -> Option<&mut DirectFile> {
+        match &mut self.state {
             State::Beside { file, .. } => Some(file),
             State::InPlace { .. } | State::Published => None,
-        }
-    }
-
-    /// Has the disk begin with what is written so far, so that less is to be waited for when the file is published.
-    pub(super) fn sync_ahead(&mut self) {
-        if let State::Beside { file, syncing: syncing @ None, .. } = &mut self.state
-            && let Ok(file) = file.try_clone()
-        {
-            *syncing = Some(std::thread::spawn(move || file.sync_data()));
         }
     }
 
@@ -91,11 +83,9 @@ impl NewFile {
         let fail = |cause: &io::Error| Err(Error::io(ErrorKind::Output, "create the database", path, cause));
         match &mut self.state {
             State::InPlace { is_published } => *is_published = true,
-            State::Beside { building, file, syncing } => {
-                // The content is on the disk before the name is, and the name before anybody is told. A failure to write
-                // is told once, to whoever syncs first.
-                let ahead = syncing.take().and_then(|thread| thread.join().ok()).unwrap_or(Ok(()));
-                let published = ahead.and_then(|()| file.sync_all()).and_then(|()| rename_to_new(building, path));
+            State::Beside { building, file } => {
+                // The content is on the disk before the name is, and the name before anybody is told.
+                let published = file.sync().and_then(|()| rename_to_new(building, path));
                 match published {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

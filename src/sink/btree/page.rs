@@ -1,6 +1,9 @@
 //! Pages: one under construction, and those that are done and wait to be written. Knows nothing of trees.
 
+use std::ops::Range;
+
 use crate::sink::btree::Format;
+use crate::sink::direct_file::{AlignedBytes, aligned_bytes};
 
 /// What a page is (section 1.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,48 +125,54 @@ impl Page {
     }
 }
 
-/// Pages that are done, one after the other, with their numbers.
+/// Pages that are done and lie one behind the other in the file.
 #[derive(Debug)]
 pub(in crate::sink) struct PageBuffer {
     format: Format,
-    next: u32,
-    numbers: Vec<u32>,
-    images: Vec<u8>,
+    /// How many pages the file has in front of them, and with them.
+    behind: u32,
+    page_count: u32,
+    /// Aligned, so that they can be written past the page cache.
+    images: AlignedBytes,
 }
 
 impl PageBuffer {
     /// An empty buffer for the pages of a file that has none yet.
     pub(in crate::sink) fn new(format: Format) -> Self {
-        PageBuffer { format, next: 1, numbers: Vec::new(), images: Vec::new() }
+        PageBuffer { format, behind: 0, page_count: 0, images: aligned_bytes() }
     }
 
     /// Empties the buffer; the next pages come behind the `page_count` pages of a file.
     pub(in crate::sink) fn restart_behind(&mut self, page_count: u32) {
-        self.numbers.clear();
         self.images.clear();
-        self.next = page_count + 1;
+        (self.behind, self.page_count) = (page_count, page_count);
     }
 
     /// Takes a page and gives it its number.
     pub(super) fn append(&mut self, image: &[u8]) -> u32 {
-        if self.next == self.format.lock_byte_page() {
-            self.next += 1;
+        self.page_count += 1;
+        if self.page_count == self.format.lock_byte_page() {
+            self.page_count += 1;
         }
-        let number = self.next;
-        self.next += 1;
-        self.numbers.push(number);
         self.images.extend_from_slice(image);
-        number
+        self.page_count
     }
 
-    /// Stretches of pages that lie one behind the other in the file: the number of the first, and the pages.
-    pub(in crate::sink) fn stretches(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        let page_size = self.format.page_size;
-        // The only gap that there can be.
-        let gap = self.numbers.iter().position(|number| *number > self.format.lock_byte_page()).unwrap_or(0);
-        let (before, behind) = self.images.split_at(gap * page_size);
-        let first_of = |place: usize| self.numbers.get(place).copied().unwrap_or_default();
-        [(first_of(0), before), (first_of(gap), behind)].into_iter().filter(|(_, images)| !images.is_empty())
+    /// Stretches of pages that lie one behind the other in the file: the number of the first, and where the pages are
+    /// among the images.
+    pub(in crate::sink) fn stretches(&self) -> impl Iterator<Item = (u32, Range<usize>)> + use<> {
+        // The lock-byte page is the only gap that there can be.
+        let gap = self.format.lock_byte_page();
+        let pages_before = (gap - 1).saturating_sub(self.behind) as usize;
+        let bytes_before = (pages_before * self.format.page_size).min(self.images.len());
+        [(self.behind + 1, 0..bytes_before), (gap.max(self.behind) + 1, bytes_before..self.images.len())]
+            .into_iter()
+            .filter(|(_, images)| !images.is_empty())
+    }
+
+    /// The pages.
+    pub(in crate::sink) fn images(&mut self) -> &mut AlignedBytes {
+        &mut self.images
     }
 
     /// Their bytes in all.
@@ -171,9 +180,14 @@ impl PageBuffer {
         self.images.len()
     }
 
+    /// How many pages the file has in front of these.
+    pub(in crate::sink) fn behind(&self) -> u32 {
+        self.behind
+    }
+
     /// How many pages the file has with these.
     pub(in crate::sink) fn page_count(&self) -> u32 {
-        self.next - 1
+        self.page_count
     }
 
     /// The sizes of its pages.

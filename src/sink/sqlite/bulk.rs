@@ -11,6 +11,8 @@ use crate::sink::btree::page::PageBuffer;
 use crate::sink::btree::record::Record;
 use crate::sink::btree::sort::Sorter;
 use crate::sink::btree::tree::{IndexTree, TableTree};
+use crate::sink::direct_file::DirectFile;
+use crate::sink::new_file::NewFile;
 use crate::sink::sqlite::connection::database_error;
 use crate::sink::sqlite::pages::BuiltTable;
 use crate::sink::sqlite::{RowWriter, SqliteSink, Target, column_types, pages, refused};
@@ -100,6 +102,34 @@ impl SqliteSink {
         Ok(Some(self.add_target(types, RowWriter::Bulk(Some(Box::new(table))), Some(layout))))
     }
 
+    /// Takes rows of a table that is built as pages.
+    pub(super) fn push_rows(
+        &mut self,
+        table: TableId,
+        columns: &[ColumnView<'_>],
+        selection: &Selection,
+    ) -> std::result::Result<(), RowError> {
+        let failed = |error: Error| RowError { row: 0, error };
+        let fail = |error: rusqlite::Error| failed(database_error("write", &self.path, &error));
+        let (Some(Target { rows: RowWriter::Bulk(Some(bulk)), .. }), Some(pages)) =
+            (self.targets.get_mut(table.0), self.pages.as_mut())
+        else {
+            return Err(failed(Error::new(ErrorKind::Internal, format!("{table:?} is complete"))));
+        };
+        let direct = self.new_file.as_mut().and_then(NewFile::unseen);
+        if !(1..WRITE_BYTES).contains(&pages.bytes()) {
+            pages::write(&self.connection, pages, direct).map_err(fail)?;
+        }
+        bulk.push(columns, selection, pages)
+    }
+
+    /// Writes the pages that wait, before a statement adds others.
+    pub(super) fn write_pages(&mut self) -> Result<()> {
+        let Some(pages) = &mut self.pages else { return Ok(()) };
+        let direct = self.new_file.as_mut().and_then(NewFile::unseen);
+        pages::write(&self.connection, pages, direct).map_err(|error| database_error("write", &self.path, &error))
+    }
+
     /// Brings a table that is built as pages to its end, if it is one and that has not been done.
     pub(super) fn complete(&mut self, table: TableId, with_key: bool) -> Result<()> {
         let Some(Target { rows: RowWriter::Bulk(bulk), layout: Some(layout), .. }) = self.targets.get_mut(table.0)
@@ -110,18 +140,15 @@ impl SqliteSink {
         let layout = layout.clone();
         let (connection, path) = (&self.connection, &self.path);
         let fail = |error: rusqlite::Error| database_error("write", path, &error);
-        let direct = match &mut self.new_file {
-            Some(new_file) => {
-                new_file.sync_ahead();
-                new_file.unseen()
-            }
-            None => None,
-        };
-        pages::restart(connection, pages).map_err(fail)?;
-        let Roots { table, key } = bulk.complete(with_key, pages, &mut |pages| {
-            pages::write(connection, pages, direct).and_then(|()| pages::restart(connection, pages)).map_err(fail)
-        })?;
-        pages::write(connection, pages, direct).map_err(fail)?;
+        let mut direct = self.new_file.as_mut().and_then(NewFile::unseen);
+        let mut write = |pages: &mut PageBuffer| pages::write(connection, pages, direct.as_deref_mut()).map_err(fail);
+        if pages.bytes() == 0 {
+            write(pages)?;
+        }
+        let Roots { table, key } = bulk.complete(with_key, pages, &mut write)?;
+        write(pages)?;
+        // From here on SQLite may read them.
+        direct.map_or(Ok(()), DirectFile::finish).map_err(|cause| fail(pages::disk_error(&cause)))?;
         let unkeyed = layout.without_key();
         let is_keyed = with_key || layout.without_rowid || layout.primary_key.is_empty();
         let declaration = pages::declaration(if is_keyed { &layout } else { &unkeyed });

@@ -114,7 +114,7 @@ impl SqliteSink {
         // Upserts are committed in batches.
         let in_one_piece = options.mode != Mode::Upsert
             && (options.writer == Writer::Bulk || options.writer == Writer::Auto && pages::are_possible());
-        let new_file = if in_one_piece {
+        let mut new_file = if in_one_piece {
             NewFile::create_beside(path)?
         } else {
             new_file::remove_abandoned(path)?;
@@ -137,7 +137,7 @@ impl SqliteSink {
             options.cache_bytes / 1024
         );
         connection.execute_batch(&settings).map_err(fail)?;
-        if new_file.as_ref().and_then(NewFile::unseen).is_some() {
+        if new_file.as_mut().and_then(NewFile::unseen).is_some() {
             // Nobody reads the file if the process is killed, and it is on the disk before it gets its name.
             connection.execute_batch("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF").map_err(fail)?;
         }
@@ -369,6 +369,7 @@ impl Sink for SqliteSink {
 
     fn create_table(&mut self, layout: &TableLayout) -> Result<TableId> {
         let types = column_types(layout)?;
+        self.write_pages()?;
         self.claim_name(layout)?;
         if let Some(table) = self.add_bulk_target(layout, RowOrder::Key)? {
             return Ok(table);
@@ -410,25 +411,25 @@ impl Sink for SqliteSink {
         columns: &[ColumnView<'_>],
         selection: &Selection,
     ) -> std::result::Result<(), RowError> {
-        let failed = |row: usize, error: Error| RowError { row, error };
-        let Some(target) = self.targets.get(table.0).filter(|target| target.types.len() == columns.len()) else {
-            let message = format!("{table:?} does not have {} columns", columns.len());
-            return Err(failed(0, Error::new(ErrorKind::Internal, message)));
-        };
-        if let RowWriter::Insert(inserts) = &target.rows {
-            return self.insert_rows(inserts, &StoredColumn::all(columns, &target.types), selection);
+        let failed = |error: Error| RowError { row: 0, error };
+        let is_bulk = |target: &Target| matches!(target.rows, RowWriter::Bulk(_));
+        if !self.targets.get(table.0).is_some_and(is_bulk) {
+            self.write_pages().map_err(failed)?;
         }
-        let (RowWriter::Bulk(Some(bulk)), Some(pages)) = (&mut self.targets[table.0].rows, self.pages.as_mut()) else {
-            return Err(failed(0, Error::new(ErrorKind::Internal, format!("{table:?} is complete"))));
-        };
-        let fail = |error: rusqlite::Error| failed(0, database_error("write", &self.path, &error));
-        pages::restart(&self.connection, pages).map_err(fail)?;
-        bulk.push(columns, selection, pages)?;
-        let direct = self.new_file.as_ref().and_then(NewFile::unseen);
-        pages::write(&self.connection, pages, direct).map_err(fail)
+        match self.targets.get(table.0).filter(|target| target.types.len() == columns.len()) {
+            Some(Target { rows: RowWriter::Insert(inserts), types, .. }) => {
+                self.insert_rows(inserts, &StoredColumn::all(columns, types), selection)
+            }
+            Some(_) => self.push_rows(table, columns, selection),
+            None => {
+                let message = format!("{table:?} does not have {} columns", columns.len());
+                Err(failed(Error::new(ErrorKind::Internal, message)))
+            }
+        }
     }
 
     fn open_load(&mut self, layout: &TableLayout) -> Result<Load> {
+        self.write_pages()?;
         self.open_table(layout)
     }
 

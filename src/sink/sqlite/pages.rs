@@ -7,15 +7,14 @@
 //! that SQLite has parsed changes under it, but for the count of pages in the header of the file (section 1.3.7 of
 //! <https://www.sqlite.org/fileformat2.html>). SQLite reads that again at the end of a savepoint.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ffi, params};
 
 use crate::sink::btree::Format;
 use crate::sink::btree::page::PageBuffer;
+use crate::sink::direct_file::DirectFile;
 use crate::sink::{TableLayout, statements};
 
 const WRITE_PAGE: &str = "INSERT INTO sqlite_dbpage (pgno, data) VALUES (?1, ?2)";
@@ -54,35 +53,44 @@ pub(super) fn format(connection: &Connection) -> rusqlite::Result<Result<Format,
     Ok(Ok(Format { page_size: header.len(), usable: header.len() - usize::from(header[RESERVED]) }))
 }
 
-/// Empties a buffer; its next pages come behind those that the database has now.
-pub(super) fn restart(connection: &Connection, pages: &mut PageBuffer) -> rusqlite::Result<()> {
-    let page_count = connection.prepare_cached("PRAGMA main.page_count")?.query_row([], |row| row.get(0))?;
-    pages.restart_behind(page_count);
+/// Writes the pages of a buffer, and empties it: its next pages come behind those that the database has now, and until
+/// they are written no statement may add others. Into a file that nobody else knows they are written directly, which costs
+/// a third; only the last one tells the pager how long the file is.
+pub(super) fn write(
+    connection: &Connection,
+    pages: &mut PageBuffer,
+    direct: Option<&mut DirectFile>,
+) -> rusqlite::Result<()> {
+    let page_count = || connection.prepare_cached("PRAGMA main.page_count")?.query_row([], |row| row.get(0));
+    if pages.bytes() > 0 {
+        debug_assert_eq!(page_count(), Ok(pages.behind()), "pages are added in between");
+        write_stretches(connection, pages, direct)?;
+    }
+    pages.restart_behind(page_count()?);
     Ok(())
 }
 
-/// Writes pages that come behind the last one of the database. Into a file that nobody else knows they are written
-/// directly, which costs a third; only the last one tells the pager how long the file is.
-pub(super) fn write(connection: &Connection, pages: &PageBuffer, direct: Option<&File>) -> rusqlite::Result<()> {
+fn write_stretches(
+    connection: &Connection,
+    pages: &mut PageBuffer,
+    direct: Option<&mut DirectFile>,
+) -> rusqlite::Result<()> {
     let page_size = pages.format().page_size;
-    if pages.bytes() == 0 {
-        return Ok(());
-    }
     connection.prepare_cached("SAVEPOINT _feedmill_pages")?.execute([])?;
     let mut write = connection.prepare_cached(WRITE_PAGE)?;
-    for (first, images) in pages.stretches() {
-        let directly = direct.map_or(0, |_| images.len() - page_size);
-        let (directly, through_pager) = images.split_at(directly);
-        if let Some(file) = direct {
-            let at = u64::from(first - 1) * page_size as u64;
-            file.write_all_at(directly, at).map_err(|cause| disk_error(&cause))?;
-        }
-        let numbers = first + (directly.len() / page_size) as u32..;
-        for (number, image) in numbers.zip(through_pager.chunks(page_size)) {
+    let mut directly = Vec::new();
+    for (first, stretch) in pages.stretches() {
+        let through_pager = if direct.is_some() { stretch.end - page_size } else { stretch.start };
+        directly.push((stretch.start..through_pager, u64::from(first - 1) * page_size as u64));
+        let numbers = first + ((through_pager - stretch.start) / page_size) as u32..;
+        for (number, image) in numbers.zip(pages.images()[through_pager..stretch.end].chunks(page_size)) {
             write.raw_bind_parameter(1, number)?;
             write.raw_bind_parameter(2, ToSqlOutput::Borrowed(ValueRef::Blob(image)))?;
             write.raw_execute()?;
         }
+    }
+    if let Some(file) = direct {
+        file.write(pages.images(), directly).map_err(|cause| disk_error(&cause))?;
     }
     let mut first = header(connection)?;
     first[PAGE_COUNT].copy_from_slice(&pages.page_count().to_be_bytes());
@@ -93,7 +101,7 @@ pub(super) fn write(connection: &Connection, pages: &PageBuffer, direct: Option<
 }
 
 /// A failure of the system as SQLite would tell it.
-fn disk_error(cause: &io::Error) -> rusqlite::Error {
+pub(super) fn disk_error(cause: &io::Error) -> rusqlite::Error {
     let code = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ffi::SQLITE_FULL,
         _ => ffi::SQLITE_IOERR_WRITE,
