@@ -32,11 +32,12 @@ pub(super) fn block_bytes(wanted: usize, buffers: usize, limit: u64) -> usize {
     wanted.min(fitting.max(LEAST_BLOCK_BYTES) as usize)
 }
 
-/// The share of what is not reserved that de-duplication may take, in percent.
-const DEDUPE_PERCENT: u64 = 71;
+/// The share of what is not reserved that the Bloom filter of a load may take, in percent: all of its usual size when the
+/// limit is the usual one.
+const FILTER_PERCENT: u64 = 61;
 
-/// The share of it that the Bloom filter may take, in percent: all of its usual size when the limit is the usual one.
-const FILTER_PERCENT: u64 = 86;
+/// The share of what is not reserved that the exact check may take, in percent.
+const STORE_PERCENT: u64 = 10;
 
 /// The share of the limit that sorting the keys of a new table may take: one byte in so many. Sorted pieces that are
 /// larger than the most are no faster.
@@ -60,11 +61,11 @@ pub fn cache_bytes(limit: u64) -> usize {
 /// A record with a key usually has at least so many bytes.
 const BYTES_PER_RECORD: u64 = 32;
 
-/// What a key takes in memory while keys are shared out among buckets.
-const BYTES_PER_KEY: u64 = 64;
-
 /// How much larger than a packed input its text may be, usually.
 const UNPACKED_FACTOR: u64 = 12;
+
+/// The most memory for the exact check.
+const STORE_BYTES: u64 = 20 << 20;
 
 /// The share of that memory for the latest keys, in percent. The directory of the keys on disk needs the rest.
 const RECENT_PERCENT: u64 = 80;
@@ -76,9 +77,8 @@ pub(super) fn dedupe_options(inputs: &[Input], options: &Options) -> (DedupeOpti
     let keys = text.map_or(BloomFilter::CAPACITY, |bytes| (bytes / BYTES_PER_RECORD).max(1));
     let wanted = keys.min(BloomFilter::CAPACITY) * BloomFilter::BYTES / BloomFilter::CAPACITY;
     let free = options.memory_limit_bytes.saturating_sub(RESERVED_BYTES);
-    let share = free * DEDUPE_PERCENT / 100;
-    let filter_bytes = wanted.min(share * FILTER_PERCENT / 100).max(LEAST_FILTER_BYTES);
-    let bytes = (share.saturating_sub(filter_bytes)).min(keys * BYTES_PER_KEY).max(LEAST_STORE_BYTES);
+    let filter_bytes = wanted.min(free * FILTER_PERCENT / 100).max(LEAST_FILTER_BYTES);
+    let bytes = (free * STORE_PERCENT / 100).clamp(LEAST_STORE_BYTES, STORE_BYTES);
     let (store_bytes, temp_dir) = (bytes * RECENT_PERCENT / 100, options.temp_dir.clone());
     (DedupeOptions { filter_bytes, store_bytes, temp_dir }, filter_bytes + bytes)
 }

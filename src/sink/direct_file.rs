@@ -118,3 +118,59 @@ fn write_all_at(direct: Option<&File>, cached: &File, bytes: &[u8], at: u64) -> 
     }
     cached.write_all_at(bytes, at)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn opened(directory: &TempDir) -> DirectFile {
+        let path = directory.path().join("file");
+        DirectFile::new(File::create_new(&path).unwrap(), &path).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_written_whether_they_are_aligned_or_not(
+            writes in prop::collection::vec((any::<u8>(), 0usize..6, 0usize..2, 0u64..3, 0u64..2), 0..6),
+        ) {
+            let directory = TempDir::new().unwrap();
+            let mut file = opened(&directory);
+            let (mut expected, mut end) = (Vec::new(), 0);
+            for (fill, blocks, odd_bytes, gap_blocks, odd_gap) in writes {
+                let mut bytes = aligned_bytes();
+                bytes.resize(blocks * ALIGNMENT + odd_bytes, fill);
+                let at = end + gap_blocks * ALIGNMENT as u64 + odd_gap;
+                end = at + bytes.len() as u64;
+                if !bytes.is_empty() {
+                    expected.resize(at as usize, 0);
+                    expected.extend_from_slice(&bytes);
+                }
+                // In two pieces, of which the second one is aligned only if the first one has whole blocks.
+                let middle = bytes.len() / 2;
+                let pieces = vec![(0..middle, at), (middle..bytes.len(), at + middle as u64)];
+                file.write(&mut bytes, pieces).unwrap();
+                prop_assert!(bytes.is_empty());
+            }
+            file.sync().unwrap();
+            prop_assert_eq!(fs::read(directory.path().join("file")).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_told_by_the_next_call() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("file");
+        File::create_new(&path).unwrap();
+        let mut file = DirectFile::new(File::open(&path).unwrap(), &directory.path().join("none")).unwrap();
+        let mut bytes = aligned_bytes();
+        bytes.resize(1, 7);
+        file.write(&mut bytes, vec![(0..1, 0)]).unwrap();
+        assert!(file.finish().is_err());
+        file.finish().unwrap();
+    }
+}
