@@ -23,7 +23,7 @@ ALL = (
     "payment note"
 ).split()
 
-# All tables in one pass over the file: none of the engines keeps a scan for a second query.
+# All tables in one pass over the file.
 QUERY = """
 SELECT segment, month, product_id, product_name, category, store_id, {day},
        count(*), sum(quantity), sum(revenue), avg(revenue)

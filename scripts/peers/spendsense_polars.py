@@ -207,8 +207,13 @@ def personas(signals: pl.DataFrame) -> pl.DataFrame:
         matched = [(name, looked_at) for (name, _, looked_at), holds in zip(PERSONAS, match) if holds]
         names = [name for name, _ in matched]
         evidence = {signal: row[signal] for _, looked_at in matched for signal in looked_at}
-        assigned.append((row["user_id"], names[0] if names else "none", json.dumps(names), json.dumps(evidence)))
+        assigned.append((row["user_id"], names[0] if names else "none", compact(names), compact(evidence)))
     return pl.DataFrame(assigned, schema=["user_id", "persona", "matched", "evidence"], orient="row")
+
+
+def compact(value: list | dict) -> str:
+    """JSON as SQLite writes it."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def write(out: Path, tables: dict[str, pl.DataFrame]) -> None:
