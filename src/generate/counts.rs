@@ -1,4 +1,4 @@
-//! What a loader must count in a generated feed: the file beside it that a test compares with. Not a measurement.
+//! A feed of one file, and beside it what a loader must count in it. Not a measurement: the generator knows what it makes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

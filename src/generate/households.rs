@@ -285,13 +285,13 @@ impl Span {
 }
 
 impl Household {
-    fn all(&mut self, of: impl Fn(Kind) -> bool) -> Vec<&mut Account> {
+    fn accounts_of(&mut self, of: impl Fn(Kind) -> bool) -> Vec<&mut Account> {
         self.accounts.iter_mut().filter(|account| of(account.kind)).collect()
     }
 
     /// Puts savings into the accounts for it, if there are any.
     fn fill_savings(&mut self, cents: u64) {
-        let mut accounts = self.all(Kind::is_savings);
+        let mut accounts = self.accounts_of(Kind::is_savings);
         let share = cents / accounts.len().max(1) as u64;
         for account in &mut accounts {
             account.balance_cents = share as i64;
@@ -299,8 +299,9 @@ impl Household {
     }
 
     fn draw_cards(&mut self, dice: &mut Dice, habits: &Habits) {
-        for account in self.all(|kind| kind == Kind::CreditCard) {
-            let limit = 100 * dice.between(habits.limits.0 / 100, habits.limits.1 / 100) * 100;
+        for account in self.accounts_of(|kind| kind == Kind::CreditCard) {
+            // Whole hundreds of dollars.
+            let limit = 10_000 * dice.between(habits.limits.0 / 100, habits.limits.1 / 100);
             let owed = (u64::from(limit) * u64::from(dice.between(habits.used.0, habits.used.1)) / 100) as u32;
             let owed = owed.saturating_sub(dice.below(100));
             let minimum = if owed == 0 { 0 } else { (owed / 50).max(2_500) };
@@ -310,13 +311,13 @@ impl Household {
                 4 => Some(minimum + minimum / 20 + dice.below(3)),
                 _ => Some(minimum + dice.below(owed.max(1))),
             };
-            let is_known = dice.below(50) > 0;
+            let has_limit = dice.below(50) > 0;
             account.balance_cents = i64::from(owed);
             account.card = Some(Card {
                 // Some limits are not known, and some are none.
-                limit_cents: if is_known { Some(limit) } else { Some(0).filter(|_| dice.below(2) == 0) },
+                limit_cents: if has_limit { Some(limit) } else { Some(0).filter(|_| dice.below(2) == 0) },
                 apr: Some(dice.between(1_199, 2_999)).filter(|_| dice.below(10) > 0),
-                minimum_cents: Some(minimum).filter(|_| is_known),
+                minimum_cents: Some(minimum).filter(|_| has_limit),
                 last_payment_cents: last_payment,
                 is_overdue: dice.below(100) < habits.used.1 / 5,
             });
@@ -325,7 +326,7 @@ impl Household {
 
     /// Adds what is charged every month or week, to the accounts that one pays from, in turn.
     fn push_subscriptions(&mut self, dice: &mut Dice, habits: &Habits, history: Span) {
-        let mut accounts = self.all(Kind::is_paid_from);
+        let mut accounts = self.accounts_of(Kind::is_paid_from);
         let mut turn = 0;
         let (monthly, weekly) = (habits.monthly_subscriptions, habits.weekly_subscriptions);
         let offers = [(&MONTHLY[..], monthly, 30, 2), (&WEEKLY[..], weekly, 7, 1)];
@@ -353,7 +354,7 @@ impl Household {
 
     /// Adds what is charged every month, but never the same amount.
     fn push_bills(&mut self, dice: &mut Dice, history: Span) {
-        for account in self.all(|kind| kind == Kind::Checking) {
+        for account in self.accounts_of(|kind| kind == Kind::Checking) {
             let party = *dice.pick(&UTILITIES);
             for age in history.every(dice, 30, 3) {
                 account.push_regular(Event { age, cents: -(dice.between(2_000, 14_000) as i32), party });
