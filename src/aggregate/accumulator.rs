@@ -2,6 +2,7 @@
 
 use crate::aggregate::distinct::Distinct;
 use crate::aggregate::extremes::{End, Extremes};
+use crate::aggregate::format::{self, Damaged, Reader};
 use crate::aggregate::moments::{Deviation, Moments};
 use crate::aggregate::rows;
 use crate::aggregate::sums::{self, DoubleSums, IntSums};
@@ -112,6 +113,19 @@ impl Accumulator {
             (Accumulator::Values(into), Accumulator::Values(from)) => into.merge(from, group_of_group),
             _ => panic!("states of one aggregation"),
         }
+    }
+
+    /// Writes what is known of a group, as `format` says.
+    pub(super) fn store(&mut self, group: u32, out: &mut Vec<u8>) {
+        delegate!(self, counts => format::put(out, counts[group as usize]), store(group, out));
+    }
+
+    /// Takes in what `store` has written of a group.
+    pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        delegate!(self, counts => {
+            counts[group as usize] += reader.number()?;
+            Ok(())
+        }, take_stored(group, reader))
     }
 
     /// The results for these groups, or the place of the first one among them whose result does not fit its type.

@@ -10,6 +10,8 @@
 //! Fast Robust Geometric Predicates" (1997), loses bits where a partial sum passes 2^1024 or a product falls below
 //! 2^-1074.)
 
+use crate::aggregate::format::{self, Damaged, Reader};
+
 /// Bits of a limb that belong to it; what is above them is carry.
 const LIMB_BITS: i32 = 32;
 
@@ -18,6 +20,10 @@ const SPREAD: usize = 3;
 
 /// Additions before carries are propagated, so that a limb stays below (2 + 2^30) * 2^32 < 2^63.
 const MAX_PENDING: u32 = 1 << 30;
+
+/// No sum of doubles or squares has a digit this far from the point: 2^(32 * 100) is more than 2^64 times the square of the
+/// greatest double.
+const MAX_PLACE: i32 = 100;
 
 /// An exact sum for each group.
 #[derive(Debug, Clone, Default)]
@@ -126,6 +132,25 @@ impl ExactSums {
         Exact { negative, digits, exponent: self.low * LIMB_BITS }
     }
 
+    /// Adds a sum that `Exact::store` has written.
+    pub(super) fn take_stored(&mut self, group: usize, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let header = reader.number()?;
+        if header < 2 {
+            return if header == 0 { Ok(()) } else { Err(Damaged) };
+        }
+        let (digits, negative) = (header / 2, header % 2 == 1);
+        let place = i32::try_from(reader.signed()?).map_err(|_| Damaged)?;
+        let last = i32::try_from(digits).ok().and_then(|digits| place.checked_add(digits)).ok_or(Damaged)?;
+        if place < -MAX_PLACE || last > MAX_PLACE {
+            return Err(Damaged);
+        }
+        for place in place..last {
+            let digit: [u8; 4] = reader.bytes(4)?.try_into().map_err(|_| Damaged)?;
+            self.add(group, u32::from_le_bytes(digit).into(), place * LIMB_BITS, negative);
+        }
+        Ok(())
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.limbs.capacity() * size_of::<i64>()
     }
@@ -213,6 +238,18 @@ impl Exact {
             }
         }
         result.get(0)
+    }
+
+    /// Writes the number in the one way that `format` has for it.
+    pub(super) fn store(&self, out: &mut Vec<u8>) {
+        let zeros = self.digits.iter().take_while(|digit| **digit == 0).count();
+        let digits = &self.digits[zeros..];
+        let len = digits.iter().rposition(|digit| *digit != 0).map_or(0, |last| last + 1);
+        format::put(out, 2 * len as u64 + u64::from(self.negative && len > 0));
+        if len > 0 {
+            format::put_signed(out, i128::from(self.exponent / LIMB_BITS) + zeros as i128);
+            digits[..len].iter().for_each(|digit| out.extend_from_slice(&digit.to_le_bytes()));
+        }
     }
 
     /// The double nearest to the number divided by all of the divisors, which are not zero.

@@ -1,5 +1,6 @@
 //! The least or greatest value of each group.
 
+use crate::aggregate::format::{self, Damaged, Reader};
 use crate::aggregate::{ordered, rows};
 use crate::chunk::{Cell, ColumnView, Physical, Selection};
 
@@ -87,6 +88,40 @@ impl Extremes {
             Extremes::Words { .. } => Cell::Null,
             Extremes::Texts { texts, .. } => texts[group].as_deref().map_or(Cell::Null, Cell::Text),
         }
+    }
+
+    pub(super) fn store(&self, group: u32, out: &mut Vec<u8>) {
+        let group = group as usize;
+        match self {
+            Extremes::Words { complement, words, seen, .. } if seen[group] => {
+                format::put(out, 1);
+                format::put_word(out, words[group] ^ complement);
+            }
+            Extremes::Texts { texts, .. } => match &texts[group] {
+                Some(text) => {
+                    format::put(out, 1 + text.len() as u64);
+                    out.extend_from_slice(text);
+                }
+                None => format::put(out, 0),
+            },
+            Extremes::Words { .. } => format::put(out, 0),
+        }
+    }
+
+    pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let group = group as usize;
+        let Some(len) = reader.number()?.checked_sub(1) else { return Ok(()) };
+        match self {
+            Extremes::Words { complement, words, seen, .. } => {
+                words[group] = words[group].min(reader.word()? ^ *complement);
+                seen[group] = true;
+            }
+            Extremes::Texts { end, texts, bytes } => {
+                let text = reader.bytes(usize::try_from(len).map_err(|_| Damaged)?)?;
+                keep_text(*end, &mut texts[group], text, bytes);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -49,6 +49,11 @@ impl TextWords {
         }
     }
 
+    /// The word of a text.
+    pub(super) fn word(&mut self, text: &[u8]) -> u32 {
+        self.interner.word(text)
+    }
+
     /// Forgets the entries of encoded columns, but no text.
     pub(super) fn forget_encodings(&mut self) {
         self.remembered = Vec::new();

@@ -3,7 +3,9 @@
 //! A key tuple is a fixed number of 32-bit words, made so that the words compare as the keys do, NULL first. Text is
 //! the one exception: its words are numbers of a dictionary, exchanged for ranks before the groups are sorted.
 
+use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
@@ -116,8 +118,7 @@ impl GroupKeys {
                 let mut word_of_rank = Vec::new();
                 if let Encoding::Text(texts) = &column.encoding {
                     word_of_rank = texts.sorted();
-                    let mut rank_of_word = vec![0; word_of_rank.len()];
-                    (0..).zip(&word_of_rank).for_each(|(rank, word)| rank_of_word[*word as usize] = rank);
+                    let rank_of_word = ranks(&word_of_rank);
                     words.iter_mut().skip(offset).step_by(stride).for_each(|word| *word = rank_of_word[*word as usize]);
                 }
                 offset += column.width();
@@ -127,6 +128,49 @@ impl GroupKeys {
         let mut order: Vec<u32> = (0..groups as u32).collect();
         order.sort_unstable_by_key(|group| &words[*group as usize * stride..][..stride]);
         SortedKeys { columns, stride, words, order }
+    }
+
+    /// The types of the keys.
+    pub(super) fn types(&self) -> Vec<DataType> {
+        self.columns.iter().map(|column| column.data_type).collect()
+    }
+
+    /// A key of a group.
+    pub(super) fn cell(&self, group: u32, column: usize) -> Cell<'_> {
+        let offset: usize = self.columns[..column].iter().map(KeyColumn::width).sum();
+        self.columns[column].decode(&self.words[group as usize * self.stride + offset..])
+    }
+
+    /// The first so many groups in the order of these key columns.
+    pub(super) fn sorted(&self, order: &[usize], groups: usize) -> Vec<u32> {
+        struct Part {
+            words: Range<usize>,
+            rank_of_word: Vec<u32>,
+        }
+        let part = |column: &usize| {
+            let start: usize = self.columns[..*column].iter().map(KeyColumn::width).sum();
+            let rank_of_word = match &self.columns[*column].encoding {
+                Encoding::Text(texts) => ranks(&texts.sorted()),
+                Encoding::Date | Encoding::Bool | Encoding::Number => Vec::new(),
+            };
+            Part { words: start..start + self.columns[*column].width(), rank_of_word }
+        };
+        let parts: Vec<Part> = order.iter().map(part).collect();
+        let compare = |left: &[u32], right: &[u32]| {
+            let mut orders = parts.iter().map(|Part { words, rank_of_word }| {
+                let (left, right) = (&left[words.clone()], &right[words.clone()]);
+                if rank_of_word.is_empty() {
+                    left.cmp(right)
+                } else {
+                    rank_of_word[left[0] as usize].cmp(&rank_of_word[right[0] as usize])
+                }
+            });
+            orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        };
+        let words = |group: &u32| &self.words[*group as usize * self.stride..][..self.stride];
+        let mut sorted: Vec<u32> = (0..groups as u32).collect();
+        sorted.sort_unstable_by(|left, right| compare(words(left), words(right)));
+        sorted
     }
 
     pub(super) fn forget_encodings(&mut self) {
@@ -177,6 +221,13 @@ impl GroupKeys {
             }
         }
     }
+}
+
+/// The rank of each word.
+fn ranks(word_of_rank: &[u32]) -> Vec<u32> {
+    let mut rank_of_word = vec![0; word_of_rank.len()];
+    (0..).zip(word_of_rank).for_each(|(rank, word)| rank_of_word[*word as usize] = rank);
+    rank_of_word
 }
 
 #[inline(always)]
@@ -253,6 +304,21 @@ impl KeyColumn {
         }
     }
 
+    /// The value of words.
+    fn decode(&self, words: &[u32]) -> Cell<'_> {
+        if words[0] == NULL_WORD {
+            return Cell::Null;
+        }
+        match &self.encoding {
+            Encoding::Date => Cell::Int(date_of_word(words[0])),
+            Encoding::Bool => Cell::Bool(words[0] == 2),
+            Encoding::Number => {
+                ordered::to_cell(u64::from(words[1]) << 32 | u64::from(words[2]), self.data_type.physical())
+            }
+            Encoding::Text(texts) => Cell::Text(texts.get(words[0])),
+        }
+    }
+
     fn memory_bytes(&self) -> usize {
         match &self.encoding {
             Encoding::Text(texts) => texts.memory_bytes(),
@@ -324,16 +390,9 @@ impl SortedKeys {
 
 impl SortedColumn {
     fn decode(&self, words: &[u32]) -> Cell<'_> {
-        if words[0] == NULL_WORD {
-            return Cell::Null;
-        }
         match &self.column.encoding {
-            Encoding::Date => Cell::Int(date_of_word(words[0])),
-            Encoding::Bool => Cell::Bool(words[0] == 2),
-            Encoding::Number => {
-                ordered::to_cell(u64::from(words[1]) << 32 | u64::from(words[2]), self.column.data_type.physical())
-            }
-            Encoding::Text(texts) => Cell::Text(texts.get(self.word_of_rank[words[0] as usize])),
+            Encoding::Text(_) => self.column.decode(&[self.word_of_rank[words[0] as usize]]),
+            Encoding::Date | Encoding::Bool | Encoding::Number => self.column.decode(words),
         }
     }
 }

@@ -7,6 +7,7 @@ mod accumulator;
 mod distinct;
 mod exact;
 mod extremes;
+mod format;
 mod groups;
 mod interner;
 mod keys;
@@ -14,6 +15,7 @@ mod moments;
 mod ordered;
 mod rows;
 mod spec;
+mod stored;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -23,8 +25,10 @@ use crate::aggregate::accumulator::{Accumulator, Kind};
 use crate::aggregate::keys::GroupKeys;
 use crate::chunk::{ColumnView, DataType, Selection};
 
+pub use format::{Damaged, STATE_VERSION};
 pub use groups::{Groups, Overflow};
 pub use spec::{Aggregate, AggregateFunction};
+pub use stored::StoredGroup;
 
 /// The groups met so far and what is known of each. A value: it holds no reference, no thread and no order of rows.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Standard deviations from exact sums of values and squares: no value is lost in another, and the root rounds once.
 
 use crate::aggregate::exact::{Exact, ExactSums};
+use crate::aggregate::format::{self, Damaged, Reader};
 use crate::aggregate::rows;
 use crate::chunk::{ColumnView, Physical, Selection};
 
@@ -57,6 +58,20 @@ impl Moments {
         other.counts.iter().zip(group_of_group).for_each(|(count, group)| self.counts[*group as usize] += count);
         self.sums.merge(other.sums, group_of_group);
         self.squares.merge(other.squares, group_of_group);
+    }
+
+    pub(super) fn store(&self, group: u32, out: &mut Vec<u8>) {
+        let group = group as usize;
+        format::put(out, self.counts[group]);
+        self.sums.get(group).store(out);
+        self.squares.get(group).store(out);
+    }
+
+    pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let group = group as usize;
+        self.counts[group] += reader.number()?;
+        self.sums.take_stored(group, reader)?;
+        self.squares.take_stored(group, reader)
     }
 
     /// The deviation of a group of numbers with so many digits behind the point, NULL with too few of them.

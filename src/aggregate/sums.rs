@@ -4,6 +4,7 @@ use ahash::RandomState;
 use hashbrown::HashMap;
 
 use crate::aggregate::exact::{Exact, ExactSums};
+use crate::aggregate::format::{self, Damaged, Reader};
 use crate::aggregate::rows;
 use crate::chunk::{ColumnView, Selection};
 
@@ -46,6 +47,23 @@ impl IntSums {
         let IntSum { low, count } = self.sums[group as usize];
         let carry = self.carries.get(&group).copied().unwrap_or(0);
         ((i128::from(carry) << 64) + i128::from(low), count)
+    }
+
+    pub(super) fn store(&self, group: u32, out: &mut Vec<u8>) {
+        let (sum, count) = self.get(group);
+        format::put(out, count);
+        format::put_signed(out, sum);
+    }
+
+    pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let (count, sum) = (reader.number()?, reader.signed()?);
+        let low = sum as i64;
+        let carry = i64::try_from((sum - i128::from(low)) >> 64).map_err(|_| Damaged)?;
+        self.add(group as usize, low, count);
+        if carry != 0 {
+            *self.carries.entry(group).or_default() += carry;
+        }
+        Ok(())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -103,6 +121,17 @@ impl DoubleSums {
     /// The sum and the count of a group.
     pub(super) fn get(&self, group: u32) -> (Exact, u64) {
         (self.sums.get(group as usize), self.counts[group as usize])
+    }
+
+    pub(super) fn store(&self, group: u32, out: &mut Vec<u8>) {
+        let (sum, count) = self.get(group);
+        format::put(out, count);
+        sum.store(out);
+    }
+
+    pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        self.counts[group as usize] += reader.number()?;
+        self.sums.take_stored(group as usize, reader)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

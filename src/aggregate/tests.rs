@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use crate::aggregate::{Aggregate, AggregateFunction, AggregationState, Groups, Overflow};
+use crate::aggregate::{Aggregate, AggregateFunction, AggregationState, Damaged, Groups, Overflow, StoredGroup};
 use crate::chunk::{Cell, Column, ColumnBuilder, ColumnView, DataType, Scalar, Selection, calendar, decimal};
 
 const DECIMAL: DataType = DataType::Decimal { precision: 18, scale: 2 };
@@ -223,6 +223,28 @@ fn some_keys() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![]), Just(vec![0]), Just(vec![1, 6]), prop::collection::vec(0..TYPES.len(), 0..5)]
 }
 
+/// Keys, each column once, and an order for them.
+fn some_distinct_keys() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
+    prop::sample::subsequence((0..TYPES.len()).collect::<Vec<_>>(), 0..5)
+        .prop_flat_map(|keys| (Just(keys.clone()), Just((0..keys.len()).collect::<Vec<_>>()).prop_shuffle()))
+}
+
+fn stored(state: &mut AggregationState, order: &[usize]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut groups = Vec::new();
+    let all = state.groups();
+    let visited: Result<(), ()> = state.store(order, all, |group| {
+        groups.push((group.key.to_vec(), group.state.to_vec()));
+        Ok(())
+    });
+    visited.unwrap();
+    groups
+}
+
+fn take(state: &mut AggregationState, order: &[usize], groups: &[(Vec<u8>, Vec<u8>)]) {
+    let groups: Vec<StoredGroup<'_>> = groups.iter().map(|(key, state)| StoredGroup { key, state }).collect();
+    groups.chunks(7).for_each(|groups| state.take_stored(order, groups).unwrap());
+}
+
 fn some_shapes() -> impl Strategy<Value = Vec<Shape>> {
     prop::collection::vec(prop_oneof![Just(Shape::Whole), Just(Shape::Selected), Just(Shape::Encoded)], 1..4)
 }
@@ -258,6 +280,54 @@ proptest! {
         prop_assert_eq!(&results(backwards).unwrap(), &whole, "commutative");
         prop_assert_eq!(&results(merged([&left, &empty(&keys)])).unwrap(), &whole, "empty on the right");
         prop_assert_eq!(&results(merged([&empty(&keys), &left])).unwrap(), &whole, "empty on the left");
+    }
+
+    #[test]
+    fn what_is_stored_and_taken_back_is_what_was_there(
+        (keys, order) in some_distinct_keys(),
+        rows in prop::collection::vec(row(wild()), 0..60),
+        cut in 0..60usize,
+        block in 1..20usize,
+        shapes in some_shapes(),
+    ) {
+        let mut whole = state(&keys, &rows, usize::MAX, &[Shape::Whole]);
+        let (front, back) = rows.split_at(cut.min(rows.len()));
+        let (mut front, mut back) = (state(&keys, front, block, &shapes), state(&keys, back, block, &shapes));
+        let mut read = empty(&keys);
+        take(&mut read, &order, &stored(&mut front, &order));
+        prop_assert_eq!(results(read.clone()).unwrap(), results(front.clone()).unwrap(), "back again");
+        take(&mut read, &order, &stored(&mut back, &order));
+        take(&mut back, &order, &stored(&mut front, &order));
+        prop_assert_eq!(results(read.clone()).unwrap(), results(whole.clone()).unwrap(), "the parts are the whole");
+        prop_assert_eq!(results(back.clone()).unwrap(), results(whole.clone()).unwrap(), "in either order");
+
+        let bytes = stored(&mut whole, &order);
+        prop_assert!(bytes.is_sorted(), "in the order of the bytes");
+        prop_assert_eq!(&stored(&mut read, &order), &bytes, "the same rows give the same bytes");
+        prop_assert_eq!(&stored(&mut back, &order), &bytes, "in either order");
+
+        let some = order.len() / 2;
+        let prefixes = whole.key_prefixes(&order, some);
+        prop_assert!(prefixes.is_sorted() && prefixes.iter().all(|prefix| bytes.iter().any(|(key, _)| key.starts_with(prefix))));
+    }
+
+    #[test]
+    fn damage_is_told(
+        (keys, order) in some_distinct_keys(),
+        rows in prop::collection::vec(row(wild()), 1..9),
+        cut in any::<prop::sample::Index>(),
+        noise in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let (key, bytes) = stored(&mut state(&keys, &rows, 9, &[Shape::Whole]), &order).remove(0);
+        let short = &bytes[..cut.index(bytes.len())];
+        let long = [&bytes[..], &[0]].concat();
+        for damaged in [short, &long] {
+            let group = StoredGroup { key: &key, state: damaged };
+            prop_assert_eq!(empty(&keys).take_stored(&order, &[group]), Err(Damaged));
+        }
+        // Whatever the bytes are, they are taken or refused.
+        let _ = empty(&keys).take_stored(&order, &[StoredGroup { key: &noise, state: &noise }]);
+        let _ = empty(&keys).take_stored(&order, &[StoredGroup { key: &key, state: &noise }]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Functions that need all values of a group at once: the median, and the gaps between dates.
 
 use crate::aggregate::exact::Exact;
+use crate::aggregate::format::{self, Damaged, Reader};
 use crate::aggregate::moments::Deviation;
 use crate::aggregate::ordered;
 use crate::chunk::{ColumnView, DataType, Physical, Selection, decimal};
@@ -72,6 +73,29 @@ impl ValueLists {
         // Days fit 22 bits, so that no number of squares leaves 128.
         let squares: i128 = gaps.iter().map(|gap| i128::from(*gap) * i128::from(*gap)).sum();
         Deviation::Population.of(gaps.len() as u64, &Exact::from(sum), &Exact::from(squares), 0)
+    }
+
+    pub(super) fn store(&mut self, group: u32, out: &mut Vec<u8>) {
+        let words = self.sorted(group);
+        format::put(out, words.len() as u64);
+        let mut before = 0;
+        for word in words {
+            format::put(out, *word - before);
+            before = *word;
+        }
+    }
+
+    pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        let count = reader.number()?;
+        let list = &mut self.lists[group as usize];
+        self.capacity -= list.capacity();
+        let mut word = 0u64;
+        for _ in 0..count {
+            word = word.checked_add(reader.number()?).ok_or(Damaged)?;
+            list.push(word);
+        }
+        self.capacity += list.capacity();
+        Ok(())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
