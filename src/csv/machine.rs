@@ -41,6 +41,18 @@ pub(super) enum Frame {
     },
 }
 
+impl Frame {
+    /// The frame of an input that ends there, and lacks the line end behind it.
+    pub(super) fn up_to(mut self, end: usize) -> Self {
+        let (Frame::Lines { next }
+        | Frame::Record { next, .. }
+        | Frame::Malformed { next, .. }
+        | Frame::TooLong { next }) = &mut self;
+        *next = end.min(*next);
+        self
+    }
+}
+
 /// What is wrong with the quoting of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {

@@ -17,7 +17,7 @@ mod tests;
 pub use decode::{DecodeColumn, Decoded, Decoder, unquote};
 pub use header::{Header, read_header};
 pub use parse::{LineCounter, Parser, Records};
-pub use split::{Block, Blocks};
+pub use split::{Block, Blocks, Ending};
 
 /// How bytes become records and fields.
 ///

@@ -84,6 +84,18 @@ pub struct Blocks {
     /// `Some` while the line feed of a record that is too long is looked for: how many bytes of it were left out.
     left_out: Option<u64>,
     ended: bool,
+    ending: Ending,
+}
+
+/// Whether more input could change what was taken of an input that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It could not: the last record has its line end.
+    Settled,
+    /// It could not if it began with a line end, which the last record lacks.
+    Open,
+    /// It could.
+    Undecided,
 }
 
 /// What the machine may have to look at behind a record that is as long as the limit: `\r\n`.
@@ -94,7 +106,19 @@ impl Blocks {
     pub fn new(dialect: Dialect, block_bytes: usize) -> Self {
         let block_bytes = block_bytes.max(1);
         let buffer = vec![0; block_bytes];
-        Blocks { dialect, block_bytes, buffer, filled: 0, offset: 0, left_out: None, ended: false }
+        let ending = Ending::Settled;
+        Blocks { dialect, block_bytes, buffer, filled: 0, offset: 0, left_out: None, ended: false, ending }
+    }
+
+    /// The same behind the header, from `offset` on, which is where a record begins.
+    #[must_use]
+    pub fn starting_at(self, offset: u64) -> Self {
+        Blocks { offset, ..self }
+    }
+
+    /// How the input has ended, when all of it was taken.
+    pub fn ending(&self) -> Ending {
+        self.ending
     }
 
     /// Where to read to; never empty.
@@ -122,6 +146,9 @@ impl Blocks {
         let header = read_header(&self.buffer[..self.filled], self.ended, &self.dialect)?;
         match &header {
             Some(header) => {
+                if self.dialect.header && self.buffer[header.bytes - 1] != b'\n' {
+                    self.ending = Ending::Undecided;
+                }
                 self.buffer.copy_within(header.bytes..self.filled, 0);
                 self.filled -= header.bytes;
                 self.offset += header.bytes as u64;
@@ -150,6 +177,9 @@ impl Blocks {
     }
 
     fn take_whole(&mut self, spare: impl FnOnce() -> Vec<u8>) -> Option<Block> {
+        if self.ended {
+            self.ending = ending(&mut self.buffer, self.filled, &self.dialect);
+        }
         let (len, tail) = split(&self.buffer[..self.filled], self.ended, &self.dialect);
         let block = (len > 0).then(|| self.cut(len, len, spare)).map(|(bytes, offset)| Block {
             offset,
@@ -169,6 +199,9 @@ impl Blocks {
             self.leave_out(left_out);
             self.grow();
             return None;
+        }
+        if line_feed.is_none() {
+            self.ending = Ending::Undecided;
         }
         let carriage_return = |at: usize| usize::from(at > kept && self.buffer[at - 1] == b'\r');
         let end = line_feed.map_or(self.filled, |at| at - carriage_return(at));
@@ -235,6 +268,31 @@ impl Blocks {
             self.buffer.reserve_exact(wanted - self.buffer.len());
         }
         self.buffer.resize(wanted, 0);
+    }
+}
+
+/// How an input has ended of which the last bytes stand in front of `filled`. Borrows a byte behind them.
+fn ending(buffer: &mut Vec<u8>, filled: usize, dialect: &Dialect) -> Ending {
+    let is_closed = buffer[..filled].ends_with(b"\n");
+    if buffer[..filled].ends_with(b"\r") {
+        // Half of a line end, perhaps.
+        return Ending::Undecided;
+    }
+    let end = if is_closed { filled } else { filled + 1 };
+    if buffer.len() < end {
+        buffer.resize(end, 0);
+    }
+    if !is_closed {
+        buffer[filled] = b'\n';
+    }
+    // The verdicts that the end of the input brings about, and those that hold whatever follows.
+    let mut ended = Frames::new(&buffer[..filled], Some(Tail::end_of_input(filled)), dialect);
+    let mut open = Frames::new(&buffer[..end], None, dialect);
+    let is_same = ended.by_ref().eq(open.by_ref().map(|frame| frame.up_to(filled)));
+    match is_same && open.position() == end {
+        false => Ending::Undecided,
+        true if is_closed => Ending::Settled,
+        true => Ending::Open,
     }
 }
 

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use crate::chunk::RejectCode;
-use crate::csv::{Block, Blocks, Dialect, LineCounter, Parser, Records};
+use crate::csv::{Block, Blocks, Dialect, Ending, LineCounter, Parser, Records};
 
 /// A record with its place: number, byte offset and line, each from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,6 +328,38 @@ proptest! {
             .collect();
         let accepted: Vec<_> = outcome.accepted.into_iter().map(|placed| placed.what).collect();
         prop_assert_eq!(accepted, expected);
+    }
+
+    #[test]
+    fn what_is_settled_stays_whatever_follows(
+        input in dirt(ODD),
+        more in dirt(ODD),
+        line_end in proptest::sample::select(&["\n", "\r\n"][..]),
+        dialect in dialects(),
+        fields in 1usize..4,
+        block_bytes in 1usize..40,
+    ) {
+        let mut blocks = Blocks::new(dialect, block_bytes);
+        let mut rest = &input[..];
+        while !blocks.is_done() {
+            let space = blocks.space();
+            let read = space.len().min(rest.len());
+            space[..read].copy_from_slice(&rest[..read]);
+            rest = &rest[read..];
+            blocks.advance(read);
+            while blocks.take(Vec::new).is_some() {}
+        }
+        let (start, between) = match blocks.ending() {
+            Ending::Undecided => return Ok(()),
+            Ending::Settled => (input.len(), ""),
+            Ending::Open => (input.len() + line_end.len(), line_end),
+        };
+        let mut resumed = whole(&input, &dialect, fields);
+        resumed.lines += u64::from(!between.is_empty());
+        let behind = Block::at(start as u64, more.clone());
+        resumed.add(&mut Parser::new(dialect, fields), &behind, &dialect, fields, &mut Records::default());
+        let all = [&input[..], between.as_bytes(), &more].concat();
+        prop_assert_eq!(resumed, whole(&all, &dialect, fields));
     }
 
     #[test]

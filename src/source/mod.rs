@@ -5,6 +5,7 @@ mod compression;
 mod encoding;
 mod expand;
 mod pipe;
+mod prefix;
 mod zip;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ use compression::Packing;
 
 pub use encoding::Encoding;
 pub use expand::expand;
+pub use prefix::{PrefixHash, hash_section};
 
 /// A stream of bytes that owns what it reads from.
 pub type Stream = Box<dyn Read + Send>;
