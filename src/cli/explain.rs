@@ -25,7 +25,7 @@ fn describe(plan: &Plan) -> String {
             parameter.data_type
         );
     }
-    for LookupPlan { name, path, data } in &plan.lookups {
+    for LookupPlan { name, path, data, .. } in &plan.lookups {
         let key = &data.fields()[data.key()];
         out += &format!(
             "lookup {name}: {} from {}, in memory, by {}\n",

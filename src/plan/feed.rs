@@ -7,7 +7,7 @@ use crate::chunk::DataType;
 use crate::csv::Dialect;
 use crate::error::Result;
 use crate::error::did_you_mean;
-use crate::expr::bind::{Scope, data_type_of};
+use crate::expr::bind::{Parameters, Scope, data_type_of};
 use crate::expr::sql::SqlText;
 use crate::expr::{NodeId, Op, Program};
 use crate::plan::load::Context;
@@ -41,6 +41,7 @@ pub(super) fn resolve(context: &mut Context<'_>, name: &str, spec: &FeedSpec) ->
         primary_key: Vec::new(),
         outputs: Vec::new(),
         load: None,
+        incremental: None,
         definition: definition(context, spec),
     };
     for (index, column) in plan.columns.iter().enumerate() {
@@ -179,16 +180,23 @@ fn declare_key(plan: &mut FeedPlan, text: &SqlText, key: &Expr) -> Result<()> {
 
 /// All that decides which records are good and what becomes of them, as it is written, and the values of parameters.
 fn definition(context: &Context<'_>, spec: &FeedSpec) -> String {
-    let pairs = |pairs: &IndexMap<Spanned<String>, Spanned<String>>| -> Vec<String> {
-        pairs.iter().map(|(name, sql)| format!("{} = {}", name.get_ref(), sql.get_ref())).collect()
-    };
+    format!("{}\n{}", declared(spec), parameters(context.parameters))
+}
+
+/// The parameters as text.
+pub(super) fn parameters(parameters: &Parameters) -> String {
+    let mut parameters: Vec<String> =
+        parameters.iter().map(|(name, parameter)| format!("{name} = {}", parameter.to_sqlite())).collect();
+    parameters.sort();
+    format!("parameters {parameters:?}")
+}
+
+/// The declarations of a feed as text: what decides which of its records are good.
+pub(super) fn declared(spec: &FeedSpec) -> String {
     let option = |option: &Option<Spanned<String>>| option.as_ref().map(|text| text.get_ref().clone());
     let nullify: Vec<&str> = spec.nullify.iter().map(|name| name.get_ref().as_str()).collect();
-    let mut parameters: Vec<String> =
-        context.parameters.iter().map(|(name, parameter)| format!("{name} = {}", parameter.to_sqlite())).collect();
-    parameters.sort();
     format!(
-        "columns {}\nnullify {nullify:?}\nderive {:?}\ndialect {:?} {:?} {:?} {:?} {:?}\nparameters {parameters:?}",
+        "columns {}\nnullify {nullify:?}\nderive {:?}\ndialect {:?} {:?} {:?} {:?} {:?}",
         spec.columns.get_ref().trim(),
         pairs(&spec.derive),
         option(&spec.delimiter),
@@ -197,6 +205,16 @@ fn definition(context: &Context<'_>, spec: &FeedSpec) -> String {
         option(&spec.encoding),
         spec.null
     )
+}
+
+/// The counters of a feed as text, and the longest record.
+pub(super) fn counted(spec: &FeedSpec) -> String {
+    let most = spec.max_record_bytes.as_ref().map(|most| *most.get_ref());
+    format!("count {:?}\nmax_record_bytes {most:?}", pairs(&spec.count))
+}
+
+fn pairs(pairs: &IndexMap<Spanned<String>, Spanned<String>>) -> Vec<String> {
+    pairs.iter().map(|(name, sql)| format!("{} = {}", name.get_ref(), sql.get_ref())).collect()
 }
 
 fn add_check(

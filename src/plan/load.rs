@@ -13,7 +13,7 @@ use crate::expr::Program;
 use crate::expr::bind::{Binder, Parameters, Scope};
 use crate::expr::sql::{SourceFile, SqlText};
 use crate::plan::spec::{Spanned, Spec};
-use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, lookup, rowload, tables};
+use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, incremental, lookup, rowload, tables};
 
 /// What the command line puts in place of what the pipeline file says.
 #[derive(Debug, Clone, Default)]
@@ -96,6 +96,8 @@ impl Plan {
         let (mut tables, sql_lookups) = tables::resolve(&mut context, &spec, &mut feeds)?;
         rowload::resolve(&file, &spec, &mut feeds, &mut tables)?;
         tables::check_keys(&file, &spec, &tables)?;
+        let text = feed::parameters(&parameters);
+        incremental::resolve(&file, &spec, &text, &lookups, &mut feeds, &tables)?;
         for feed in &mut feeds {
             feed::mark_used(feed);
         }

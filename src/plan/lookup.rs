@@ -38,7 +38,17 @@ pub(super) fn load(file: &SourceFile, name: &str, spec: &LookupSpec, path: PathB
         return Err(text.error(definitions[key].name.span, "a DOUBLE is no key: equality of doubles is luck"));
     }
     let data = read(name, &declarations, key, &path)?;
-    Ok(LookupPlan { name: name.to_owned(), path, data })
+    let fingerprint = fingerprint(&text, &path)?;
+    Ok(LookupPlan { name: name.to_owned(), path, data, fingerprint })
+}
+
+/// The hash of what is declared of a lookup and of its file.
+fn fingerprint(text: &SqlText, path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(text.as_str().as_bytes()).update(&[0]);
+    let hashed = std::fs::File::open(path).and_then(|file| hasher.update_reader(file).map(|hasher| hasher.finalize()));
+    let hash = hashed.map_err(|cause| Error::io(ErrorKind::Input, "read", path, &cause))?;
+    Ok(hash.to_hex().to_string())
 }
 
 fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path) -> Result<Lookup> {

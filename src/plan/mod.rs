@@ -2,6 +2,7 @@
 //! bound. Reads the pipeline file and the lookups; opens no feed and no database.
 
 mod feed;
+mod incremental;
 mod join;
 mod load;
 mod lookup;
@@ -80,6 +81,8 @@ pub struct LookupPlan {
     pub path: PathBuf,
     /// Its rows.
     pub data: Lookup,
+    /// The BLAKE3 hash of its declaration and its file.
+    pub fingerprint: String,
 }
 
 /// A streamed input and everything that is computed from it in one pass.
@@ -112,6 +115,8 @@ pub struct FeedPlan {
     pub outputs: Vec<FeedOutput>,
     /// How the table is loaded, when the feed makes one table of rows and nothing else.
     pub load: Option<RowLoad>,
+    /// How it is processed when only a part of it is new.
+    pub incremental: Option<Incremental>,
     /// The declarations as written and the parameters: what decides which records are good, and what becomes of them.
     pub definition: String,
 }
@@ -121,6 +126,62 @@ pub struct FeedPlan {
 pub struct RowLoad {
     /// The columns of the table's primary key and their places in it: rows are de-duplicated by them. None without one.
     pub key: Vec<(String, usize)>,
+}
+
+/// How a feed is processed when only a part of it is new.
+#[derive(Debug, Clone)]
+pub struct Incremental {
+    /// How what is new is told from what is known.
+    pub mode: IncrementalMode,
+    /// Its tables, one for each of the feed's outputs.
+    pub tables: Vec<IncrementalTable>,
+}
+
+/// How what is new is told from what is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IncrementalMode {
+    /// What is known is the beginning of the content, and it is still there.
+    Append,
+    /// What is known has a value in a column that is not above the watermark.
+    Watermark(Watermark),
+}
+
+/// The greatest value of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    /// The column, by its place among the feed's columns. Its values are integers, days or microseconds.
+    pub column: usize,
+    /// How far below the watermark a value is not known yet, in the column's unit.
+    pub lag: i64,
+}
+
+/// A table that is made incrementally.
+#[derive(Debug, Clone)]
+pub struct IncrementalTable {
+    /// Everything that its rows depend on but the parameters and the feed's content.
+    pub definition: String,
+    /// The parameters and their values.
+    pub parameters: String,
+    /// The columns of its key that show a constant, usually a parameter, and its values in SQL: rows with other values
+    /// belong to runs with other parameters.
+    pub owner: Vec<(String, String)>,
+    /// All group keys, by their places, in the order in which they stand in stored keys: those of the scope first.
+    pub order: Vec<usize>,
+    /// The columns whose values say which rows are made anew together; none if that is all rows.
+    pub scope: Vec<ScopeColumn>,
+    /// The SELECT that makes its rows of staged groups.
+    pub sql: String,
+    /// The column that shows the column of the watermark, if there is one.
+    pub watermark: Option<String>,
+}
+
+/// A column of a table that shows a group key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeColumn {
+    /// Its name in the table.
+    pub column: String,
+    /// Its name in the staging table.
+    pub staged: String,
 }
 
 /// A declared column of a feed.

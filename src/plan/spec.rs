@@ -31,6 +31,8 @@ pub(super) struct Spec {
     /// Tables to publish.
     #[serde(default)]
     pub(super) table: IndexMap<Spanned<String>, TableSpec>,
+    /// Which feed is processed for what is new.
+    pub(super) incremental: Option<IncrementalSpec>,
     /// Queries over the published tables, shown at the end of a run.
     #[serde(default)]
     pub(super) report: Vec<ReportSpec>,
@@ -117,6 +119,20 @@ pub(super) struct TableSpec {
     pub(super) without_rowid: Option<Spanned<bool>>,
     /// The SELECT that makes it.
     pub(super) sql: Spanned<String>,
+}
+
+/// `[incremental]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IncrementalSpec {
+    /// The feed.
+    pub(super) feed: Spanned<String>,
+    /// `append` or `watermark`.
+    pub(super) mode: Spanned<String>,
+    /// For a watermark: the column that it is the greatest value of.
+    pub(super) column: Option<Spanned<String>>,
+    /// For a watermark: how far below it rows are still taken, in days or whole numbers.
+    pub(super) lag: Option<Spanned<u32>>,
 }
 
 /// `[[report]]`

@@ -599,7 +599,7 @@ mod tests {
         let flags = Column::with_validity(Values::Bool(vec![true, false]), vec![true, false]);
         let columns = vec![Column::new(Values::Int(vec![5, 6])), flags];
         let data = Lookup::new(fields, columns, 0).unwrap();
-        let plans = [LookupPlan { name: "l".to_owned(), path: PathBuf::new(), data }];
+        let plans = [LookupPlan { name: "l".to_owned(), path: PathBuf::new(), data, fingerprint: String::new() }];
         let mut program = Program::default();
         let key = program.add(Op::Input(0), T::Integer);
         let flag = program.add(Op::Lookup { lookup: 0, column: Some(1), key }, T::Boolean);

@@ -81,6 +81,7 @@ fn plan() -> Plan {
         outputs,
         primary_key: Vec::new(),
         load: None,
+        incremental: None,
         definition: String::new(),
     };
     let groups = vec![
