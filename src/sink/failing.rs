@@ -2,7 +2,10 @@
 
 use crate::chunk::{ColumnView, Field, Selection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{LetterId, Load, LoadLedger, Mode, RowError, Sink, TableId, TableLayout};
+use crate::sink::{
+    GroupBytes, Increment, IncrementLedger, LetterId, Load, LoadLedger, Mode, Replaced, RowError, Sink, TableId,
+    TableLayout,
+};
 
 /// Hands calls on to another sink, except the one that it was told to fail at; that one never gets there.
 #[derive(Debug)]
@@ -80,6 +83,40 @@ impl<S: Sink> Sink for FailingSink<S> {
 
     fn select_into(&mut self, layout: &TableLayout, sql: &str) -> Result<u64> {
         self.next()?.select_into(layout, sql)
+    }
+
+    fn open_increment(&mut self, layout: &TableLayout, owner: &str) -> Result<Increment> {
+        self.next()?.open_increment(layout, owner)
+    }
+
+    fn make_table(&mut self, layout: &TableLayout) -> Result<()> {
+        self.next()?.make_table(layout)
+    }
+
+    fn replace_rows(&mut self, layout: &TableLayout, replaced: &Replaced<'_>, sql: &str) -> Result<(u64, u64)> {
+        self.next()?.replace_rows(layout, replaced, sql)
+    }
+
+    fn read_groups(
+        &mut self,
+        table: &str,
+        owner: &str,
+        prefixes: &[Vec<u8>],
+        visit: &mut dyn FnMut(Vec<GroupBytes>) -> Result<()>,
+    ) -> Result<()> {
+        self.next()?.read_groups(table, owner, prefixes, visit)
+    }
+
+    fn write_groups(&mut self, table: &str, owner: &str, groups: &[GroupBytes]) -> Result<()> {
+        self.next()?.write_groups(table, owner, groups)
+    }
+
+    fn forget_groups(&mut self, table: &str, owner: &str) -> Result<()> {
+        self.next()?.forget_groups(table, owner)
+    }
+
+    fn write_increment(&mut self, table: &str, owner: &str, ledger: &IncrementLedger) -> Result<()> {
+        self.next()?.write_increment(table, owner, ledger)
     }
 
     fn commit(&mut self) -> Result<()> {

@@ -23,7 +23,8 @@
 //! # The ledger
 //!
 //! `_feedmill_loads` and `_feedmill_inputs` say how far loads have come: [`LoadLedger`]; `_feedmill_replayed` says which
-//! dead letters were loaded after all. The table `_feedmill_tables` has a row for each table that feedmill has made: its
+//! dead letters were loaded after all. `_feedmill_increments`, `_feedmill_prefixes`, `_feedmill_counts` and
+//! `_feedmill_groups` say what tables that are made incrementally were made of: [`IncrementLedger`]. The table `_feedmill_tables` has a row for each table that feedmill has made: its
 //! `name`, the CREATE TABLE statement as SQLite had it then (`created`), and what the caller says that it was made from
 //! (`definition`). A run replaces a table only if the ledger has its name and its CREATE TABLE statement is still the
 //! recorded one; a table that somebody else made, or dropped and made anew, or altered, is not touched unless the user
@@ -36,6 +37,7 @@ mod dead_letter;
 mod dead_letter_reader;
 mod direct_file;
 mod failing;
+mod increment;
 mod ledger;
 mod new_file;
 mod options;
@@ -46,6 +48,7 @@ mod stored;
 pub use dead_letter::{DeadLetter, DeadLetterWriter};
 pub use dead_letter_reader::DeadLetterReader;
 pub use failing::FailingSink;
+pub use increment::{GroupBytes, Increment, IncrementLedger, PrefixEntry, Replaced, ReplacedRows};
 pub use ledger::{Fingerprint, KeyState, LetterId, LettersMark, Load, LoadLedger, MemberEntry, Mode};
 pub use options::{SqliteOptions, Writer};
 pub use sqlite::{Database, SqliteSink, validate_sql};
@@ -137,6 +140,55 @@ pub trait Sink {
     /// # Errors
     /// As `create_table` and `rows`; what is wrong with the SELECT comes with the place in `sql`.
     fn select_into(&mut self, layout: &TableLayout, sql: &str) -> Result<u64>;
+
+    /// What is known of a table that is made incrementally, and of this owner's rows in it.
+    ///
+    /// # Errors
+    /// When there is a table of that name that feedmill did not make, or a newer version has made.
+    fn open_increment(&mut self, layout: &TableLayout, owner: &str) -> Result<Increment>;
+
+    /// Makes an empty table for `replace_rows`, in the place of one that an earlier run has made.
+    ///
+    /// # Errors
+    /// As `create_table`.
+    fn make_table(&mut self, layout: &TableLayout) -> Result<()>;
+
+    /// Removes rows of a table and puts those of a SELECT over staged tables in their place; returns how many it removed and
+    /// how many it inserted.
+    ///
+    /// # Errors
+    /// As `select_into`.
+    fn replace_rows(&mut self, layout: &TableLayout, replaced: &Replaced<'_>, sql: &str) -> Result<(u64, u64)>;
+
+    /// Calls `visit` with the stored groups of an owner whose keys begin with one of the prefixes, some at a time.
+    ///
+    /// # Errors
+    /// When the target cannot be read, and the first error of `visit`.
+    fn read_groups(
+        &mut self,
+        table: &str,
+        owner: &str,
+        prefixes: &[Vec<u8>],
+        visit: &mut dyn FnMut(Vec<GroupBytes>) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Stores groups of an owner, in the place of those with the same keys.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    fn write_groups(&mut self, table: &str, owner: &str, groups: &[GroupBytes]) -> Result<()>;
+
+    /// Forgets the stored groups of an owner.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    fn forget_groups(&mut self, table: &str, owner: &str) -> Result<()>;
+
+    /// Writes what an owner's rows of a table were made of.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    fn write_increment(&mut self, table: &str, owner: &str, ledger: &IncrementLedger) -> Result<()>;
 
     /// Publishes everything at once.
     ///

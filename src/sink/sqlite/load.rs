@@ -304,21 +304,21 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<MemberEntry> {
     })
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-fn hex(fingerprint: &Fingerprint) -> String {
+pub(super) fn hex(fingerprint: &Fingerprint) -> String {
     fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A fingerprint from its text; a text that is none matches nothing.
-fn fingerprint(row: &Row<'_>, column: usize) -> rusqlite::Result<Fingerprint> {
+pub(super) fn fingerprint(row: &Row<'_>, column: usize) -> rusqlite::Result<Fingerprint> {
     let text: String = row.get(column)?;
     let mut fingerprint = [0; 32];
     for (byte, digits) in fingerprint.iter_mut().zip(text.as_bytes().chunks(2)) {

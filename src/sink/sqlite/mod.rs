@@ -3,6 +3,7 @@
 mod bulk;
 mod connection;
 mod database;
+mod increment;
 mod load;
 mod pages;
 mod values;
@@ -24,7 +25,10 @@ use crate::sink::sqlite::database::select_columns;
 use crate::sink::sqlite::values::{bind_rows, stored_value};
 use crate::sink::statements;
 use crate::sink::stored::StoredColumn;
-use crate::sink::{LetterId, Load, LoadLedger, Mode, RowError, Sink, SqliteOptions, TableId, TableLayout, Writer};
+use crate::sink::{
+    GroupBytes, Increment, IncrementLedger, LetterId, Load, LoadLedger, Mode, Replaced, RowError, Sink, SqliteOptions,
+    TableId, TableLayout, Writer,
+};
 
 pub use database::{Database, validate_sql};
 
@@ -211,16 +215,11 @@ impl SqliteSink {
 
     /// Drops the table of that name that an earlier run has made, and what the ledger knows of loads into it.
     fn make_room(&self, name: &str) -> Result<()> {
-        if let Some(Existing { kind, name, is_ours }) = self.existing(name)? {
-            if !is_ours && self.mode != Mode::Replace {
-                let message = format!(
-                    "cannot replace the {kind} `{name}` in {}: feedmill did not make it, or it was altered since",
-                    self.path.display()
-                );
-                return Err(Error::new(ErrorKind::Output, message).help(
-                    "rename it, give the table of the pipeline another name, or let --mode replace overwrite it",
-                ));
+        if let Some(existing) = self.existing(name)? {
+            if !existing.is_ours && self.mode != Mode::Replace {
+                return Err(self.not_ours(&existing));
             }
+            let Existing { kind, name, .. } = existing;
             let drop = format!("DROP {kind} {}", published(&name));
             self.connection.execute_batch(&drop).map_err(|error| self.fail(&error))?;
         }
@@ -228,7 +227,17 @@ impl SqliteSink {
             let sql = format!("DELETE FROM main.{forget} WHERE table_name = ?1");
             self.connection.execute(&sql, [name]).map_err(|error| self.fail(&error))?;
         }
-        Ok(())
+        self.forget_increments(name)
+    }
+
+    fn not_ours(&self, existing: &Existing) -> Error {
+        let Existing { kind, name, .. } = existing;
+        let message = format!(
+            "cannot replace the {kind} `{name}` in {}: feedmill did not make it, or it was altered since",
+            self.path.display()
+        );
+        Error::new(ErrorKind::Output, message)
+            .help("rename it, give the table of the pipeline another name, or let --mode replace overwrite it")
     }
 
     /// Takes the rows of a load into a table that exists.
@@ -483,6 +492,41 @@ impl Sink for SqliteSink {
             self.duplicate_key(&layout, &format!("({sql}\n)"), &error)
                 .unwrap_or_else(|| run_error("write", &self.path, &layout.name, sql, &error))
         })
+    }
+
+    fn open_increment(&mut self, layout: &TableLayout, owner: &str) -> Result<Increment> {
+        self.find_increment(layout, owner)
+    }
+
+    fn make_table(&mut self, layout: &TableLayout) -> Result<()> {
+        self.claim_name(layout)?;
+        self.create(layout)
+    }
+
+    fn replace_rows(&mut self, layout: &TableLayout, replaced: &Replaced<'_>, sql: &str) -> Result<(u64, u64)> {
+        self.replace_rows_of(layout, replaced, sql)
+    }
+
+    fn read_groups(
+        &mut self,
+        table: &str,
+        owner: &str,
+        prefixes: &[Vec<u8>],
+        visit: &mut dyn FnMut(Vec<GroupBytes>) -> Result<()>,
+    ) -> Result<()> {
+        self.read_stored_groups(table, owner, prefixes, visit)
+    }
+
+    fn write_groups(&mut self, table: &str, owner: &str, groups: &[GroupBytes]) -> Result<()> {
+        self.store_groups(table, owner, groups)
+    }
+
+    fn forget_groups(&mut self, table: &str, owner: &str) -> Result<()> {
+        self.forget_groups_of(table, owner)
+    }
+
+    fn write_increment(&mut self, table: &str, owner: &str, ledger: &IncrementLedger) -> Result<()> {
+        self.write_increment_ledger(table, owner, ledger)
     }
 
     fn commit(&mut self) -> Result<()> {
