@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::run::OnChangedPrefix;
 use crate::sink::{Mode, Writer};
 
 /// Very large CSV and zipped-CSV feeds to a clean, de-duplicated, aggregated SQLite database: exact numbers, bounded memory.
@@ -125,6 +126,15 @@ pub(super) struct Run {
     /// What to do about tables that are there already
     #[arg(long, value_enum, default_value_t = TableMode::Create, value_name = "MODE")]
     pub(super) mode: TableMode,
+    /// Process the feed of [incremental] as a whole, and forget what was known of it
+    #[arg(long)]
+    pub(super) full_refresh: bool,
+    /// What to do when the content of the feed of [incremental] no longer begins with what is known of it
+    #[arg(long, value_enum, default_value_t = ChangedPrefix::Full, value_name = "WHAT")]
+    pub(super) on_changed_prefix: ChangedPrefix,
+    /// Run as if the pipeline had no [incremental]: nothing is kept for the next run
+    #[arg(long, conflicts_with_all = ["full_refresh", "on_changed_prefix"])]
+    pub(super) no_incremental: bool,
     /// How new tables are written: as whole pages, published all at once, or by INSERT, committed in batches
     #[arg(long, value_enum, default_value_t = WriterName::Auto, value_name = "HOW")]
     pub(super) writer: WriterName,
@@ -140,6 +150,24 @@ pub(super) struct Run {
     /// Besides the database.
     #[command(flatten)]
     pub(super) output: OutputArguments,
+}
+
+/// What to do when a prefix has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ChangedPrefix {
+    /// Say so, and process the feed as a whole
+    Full,
+    /// Fail, and change nothing
+    Fail,
+}
+
+impl From<ChangedPrefix> for OnChangedPrefix {
+    fn from(changed: ChangedPrefix) -> Self {
+        match changed {
+            ChangedPrefix::Full => OnChangedPrefix::Full,
+            ChangedPrefix::Fail => OnChangedPrefix::Fail,
+        }
+    }
 }
 
 /// `feedmill check`

@@ -23,11 +23,16 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
     if manner.verbose {
         show_warnings(warnings);
     }
+    if arguments.no_incremental {
+        plan.feeds.iter_mut().for_each(|feed| feed.incremental = None);
+    }
     let resources = options(&arguments.resources);
     let options = Options {
         max_errors: arguments.max_errors,
         max_error_rate: arguments.max_error_rate,
         batch_rows: arguments.batch_rows.unwrap_or(resources.batch_rows),
+        full_refresh: arguments.full_refresh,
+        on_changed_prefix: arguments.on_changed_prefix.into(),
         report_duplicates: arguments.on_duplicate == OnDuplicate::Report,
         temp_dir: arguments.output.temp_dir.clone(),
         shutdown: Shutdown::on_signals()?,
@@ -47,6 +52,10 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
     }
     figures.elapsed_seconds = started.elapsed().as_secs_f64();
     summary::show(&figures, &arguments.output, manner, &summary::text(&figures, &arguments.db))?;
+    let reasons = figures.feeds.iter().filter_map(|feed| feed.increment.as_ref()?.why_full.as_ref());
+    if !arguments.full_refresh && !manner.quiet {
+        reasons.for_each(|why| eprintln!("warning: processed as a whole: {why}"));
+    }
     if !figures.within_memory_limit() && !manner.quiet {
         eprintln!("warning: the peak memory was above --memory");
     }
@@ -54,7 +63,7 @@ pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
         eprintln!("{}", interrupted(position));
         return Ok(Ending::Interrupted);
     }
-    Ok(if figures.rejected() > 0 && !arguments.allow_rejects { Ending::Rejects } else { Ending::Clean })
+    Ok(if figures.newly_rejected() > 0 && !arguments.allow_rejects { Ending::Rejects } else { Ending::Clean })
 }
 
 /// Where a load has stopped, and how it goes on.

@@ -51,7 +51,7 @@ fn json(figures: &Figures) -> String {
 fn status(figures: &Figures) -> &'static str {
     match figures.interrupted_at() {
         Some(_) => "interrupted",
-        None if figures.rejected() == 0 => "ok",
+        None if figures.newly_rejected() == 0 => "ok",
         None => "rejects",
     }
 }
@@ -70,6 +70,13 @@ fn feed_json(feed: &FeedFigures) -> Value {
         "duplicate": feed.duplicate,
         "filtered": feed.filtered,
         "rejected": feed.rejected,
+        "skipped": feed.skipped,
+        "known": feed.increment.as_ref().map(|known| json!({
+            "records": known.known_records,
+            "rejected": known.known_rejected,
+            "bytes": known.known_bytes,
+            "why_full": known.why_full,
+        })),
         "resumed": feed.resumed,
         "interrupted_at": feed.interrupted_at.as_ref().map(ToString::to_string),
         "rejected_by_code": by_code,
@@ -96,7 +103,7 @@ pub(super) fn text(figures: &Figures, db: &Path) -> String {
             0 => String::new(),
             number => format!(" and {}", counted(number, "duplicate")),
         };
-        out += &format!("\n{}{duplicates} in {path}\n", counted(figures.rejected(), "rejected record"));
+        out += &format!("\n{}{duplicates} in {path}\n", counted(figures.newly_rejected(), "rejected record"));
     }
     let stages: Vec<String> = figures.stages.iter().map(|(name, time)| format!("{name} {}", seconds(*time))).collect();
     let peak = match figures.peak_rss_bytes {
@@ -125,21 +132,32 @@ fn feed_text<'a>(feed: &'a FeedFigures, elapsed: f64) -> String {
         return format!("{}  nothing to add: {} loaded already\n", feed.name, inputs_in_words(&feed.inputs));
     }
     let elapsed = elapsed.max(1e-9);
+    let known = feed.increment.as_ref().map_or(0, |known| known.known_records);
+    let new = feed.read - known;
     let mut out = format!(
-        "{}  {} read ({} of text): {} rows/s, {}/s\n",
+        "{}  {}{} read ({} of text): {} rows/s, {}/s\n",
         feed.name,
-        counted(feed.read, "record"),
+        if known > 0 { "new: " } else { "" },
+        counted(new, "record"),
         bytes(feed.bytes_read),
-        count((feed.read as f64 / elapsed) as u64),
+        count((new as f64 / elapsed) as u64),
         bytes((feed.bytes_read as f64 / elapsed) as u64)
     );
+    if let Some(increment) = feed.increment.as_ref().filter(|increment| increment.known_records > 0) {
+        out += &format!(
+            "  known: {} ({} of text, unchanged); all together:\n",
+            counted(increment.known_records, "record"),
+            bytes(increment.known_bytes)
+        );
+    }
     out += &format!(
-        "  {} read = {} loaded + {} duplicate + {} filtered + {} rejected\n",
+        "  {} read = {} loaded + {} duplicate + {} filtered + {} rejected{}\n",
         count(feed.read),
         count(feed.loaded),
         count(feed.duplicate),
         count(feed.filtered),
-        count(feed.rejected)
+        count(feed.rejected),
+        if feed.skipped > 0 { format!(" + {} below the watermark", count(feed.skipped)) } else { String::new() }
     );
     if feed.resumed > 0 {
         out += &format!("  {} more were loaded by the run that was interrupted\n", count(feed.resumed));

@@ -116,6 +116,11 @@ impl Blocks {
         Blocks { offset, ..self }
     }
 
+    /// Where the next block begins in the input.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// How the input has ended, when all of it was taken.
     pub fn ending(&self) -> Ending {
         self.ending

@@ -31,7 +31,11 @@ pub(super) struct BatchWriter<'a> {
     load: Option<Load>,
     /// The members so far, which places of records are numbered by.
     members: Vec<Arc<Layout>>,
+    /// Lines and records of each member so far, those that stand in front of what is read included.
+    lengths: Vec<(u64, u64)>,
     figures: FeedFigures,
+    /// The greatest value of the column of the watermark so far.
+    greatest: Option<i64>,
     /// Where the next outcome begins, if it is of the same member.
     next: Option<Position>,
     compute_seconds: f64,
@@ -47,6 +51,19 @@ struct Load {
     /// What the ledger does not know yet.
     entries: Vec<MemberEntry>,
     records_in_batch: u64,
+}
+
+/// What a writer has written.
+pub(super) struct Written {
+    pub(super) figures: FeedFigures,
+    /// Lines and records of each member.
+    pub(super) lengths: Vec<(u64, u64)>,
+    /// The greatest value of the column of the watermark.
+    pub(super) greatest: Option<i64>,
+    /// Time that the workers took.
+    pub(super) compute_seconds: f64,
+    /// Time that writing took.
+    pub(super) write_seconds: f64,
 }
 
 /// Why a row is a duplicate.
@@ -72,6 +89,7 @@ impl<'a> BatchWriter<'a> {
         targets: &'a [Target],
         letters: &'a mut DeadLetterWriter,
         load: Option<OpenLoad>,
+        figures: FeedFigures,
     ) -> Self {
         let load = load.map(|open| Load { open, entries: Vec::new(), records_in_batch: 0 });
         BatchWriter {
@@ -81,7 +99,9 @@ impl<'a> BatchWriter<'a> {
             letters,
             load,
             members: Vec::new(),
-            figures: FeedFigures::new(run.feed),
+            lengths: Vec::new(),
+            figures,
+            greatest: None,
             next: None,
             compute_seconds: 0.0,
             write_seconds: 0.0,
@@ -113,7 +133,12 @@ impl<'a> BatchWriter<'a> {
         let outcome = &ordered.outcome;
         if ordered.member == self.members.len() as u64 {
             self.members.push(Arc::clone(&outcome.layout));
+            self.lengths.push((0, 0));
         }
+        if let Some(length) = self.lengths.last_mut() {
+            *length = (ordered.lines + outcome.lines, ordered.records + outcome.records);
+        }
+        self.greatest = self.greatest.max(outcome.greatest);
         if outcome.is_known {
             self.figures.resumed += outcome.records;
         } else {
@@ -310,9 +335,10 @@ impl<'a> BatchWriter<'a> {
         self.write_ledger()
     }
 
-    /// The figures, and the seconds of the workers and of the writer.
-    pub(super) fn into_figures(self) -> (FeedFigures, f64, f64) {
-        (self.figures, self.compute_seconds, self.write_seconds)
+    /// What was written.
+    pub(super) fn into_written(self) -> Written {
+        let BatchWriter { figures, lengths, greatest, compute_seconds, write_seconds, .. } = self;
+        Written { figures, lengths, greatest, compute_seconds, write_seconds }
     }
 }
 

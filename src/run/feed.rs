@@ -1,5 +1,6 @@
 //! One feed from its inputs to its groups and rows: the wiring of reader, workers and writer.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +15,16 @@ use crate::dedupe::{Deduplicator, KeyHasher};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::plan::{FeedPlan, OutputKind, Plan};
-use crate::run::batch::BatchWriter;
+use crate::plan::{FeedPlan, IncrementalMode, OutputKind, Plan};
+use crate::run::batch::{BatchWriter, Written};
 use crate::run::figures::FeedFigures;
 use crate::run::load;
 use crate::run::load::OpenLoad;
 use crate::run::memory::{GroupBudget, block_bytes, dedupe_options};
-use crate::run::reader::{StreamingReader, Work};
+use crate::run::reader::{MemberStart, ReadMember, StreamingReader, Work};
 use crate::run::sequence::Sequencer;
 use crate::run::tables::{Target, load_layout};
-use crate::run::worker::{Outcome, Worker};
+use crate::run::worker::{Outcome, WatermarkFilter, Worker};
 use crate::run::{Options, Progress, Stages};
 use crate::sink::{DeadLetterWriter, KeyState, Mode, Sink};
 use crate::source::Input;
@@ -42,6 +43,27 @@ pub(super) struct FeedRun<'a> {
 /// The merged groups of each output that makes groups.
 type States = Vec<Option<AggregationState>>;
 
+/// Where a feed is taken up.
+#[derive(Default)]
+pub(super) struct FeedStart {
+    /// What is known of the members of each input; nothing for a feed that is read as a whole.
+    pub(super) members: Vec<VecDeque<MemberStart>>,
+    /// Which rows count, if there is a watermark.
+    pub(super) watermark: Option<WatermarkFilter>,
+    /// The figures so far.
+    pub(super) figures: FeedFigures,
+}
+
+/// What has come of a feed.
+pub(super) struct FeedOutcome {
+    pub(super) figures: FeedFigures,
+    pub(super) states: States,
+    /// For a feed that is processed incrementally: the members that were read, each with its lines and records.
+    pub(super) members: Vec<(ReadMember, (u64, u64))>,
+    /// The greatest value of the column of the watermark.
+    pub(super) greatest: Option<i64>,
+}
+
 impl FeedRun<'_> {
     /// Reads the feed, writes its dead letters and the rows of its row tables, and returns the groups of the others.
     pub(super) fn run(
@@ -50,11 +72,12 @@ impl FeedRun<'_> {
         targets: &[Target],
         letters: &mut DeadLetterWriter,
         mut load: Option<OpenLoad>,
+        start: FeedStart,
         progress: &mut dyn FnMut(Progress),
         stages: &mut Stages,
-    ) -> Result<(FeedFigures, States)> {
+    ) -> Result<FeedOutcome> {
         let (inputs, mode) = (self.inputs, sink.mode());
-        let buffer_count = self.options.threads * BUFFERS_PER_WORKER + 2;
+        let buffer_count = self.buffer_count();
         let (blocks_in, blocks_out) = bounded(buffer_count);
         let (outcomes_in, outcomes_out) = bounded(buffer_count);
         let (ordered_in, ordered_out) = bounded(buffer_count);
@@ -72,20 +95,21 @@ impl FeedRun<'_> {
         let deduplicator = dedupe.map(|(options, _)| Deduplicator::new(&options));
         let known = load.as_mut().map(|load| std::mem::take(&mut load.known));
         let hasher = KeyHasher::new();
+        let FeedStart { members, watermark, figures } = start;
+        let is_hashed =
+            self.feed.incremental.as_ref().is_some_and(|incremental| incremental.mode == IncrementalMode::Append);
         let reader = StreamingReader {
             feed: self.feed,
             inputs,
-            block_bytes: block_bytes(
-                self.options.block_bytes,
-                buffer_count,
-                self.options.memory_limit_bytes.saturating_sub(dedupe_bytes),
-            ),
+            block_bytes: self.block_bytes(dedupe_bytes),
             sample: self.options.sample,
             on_read: Arc::new(move |bytes| {
                 counter.fetch_add(bytes, Ordering::Relaxed);
                 if shutdown.is_requested() { Err(std::io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
             }),
             known: known.as_ref(),
+            starts: members,
+            is_hashed,
             shutdown: &self.options.shutdown,
         };
         let pool = rayon::ThreadPoolBuilder::new()
@@ -103,7 +127,7 @@ impl FeedRun<'_> {
             })?;
             let working = spawn(scope, "workers", || {
                 let (blocks_out, outcomes_in) = (blocks_out, outcomes_in);
-                pool.broadcast(|_| self.work(&hasher, &budget, &blocks_out, &outcomes_in))
+                pool.broadcast(|_| self.work(&hasher, watermark, &budget, &blocks_out, &outcomes_in))
             })?;
             let total = inputs.iter().map(Input::size).sum();
             let report = |records| Progress { bytes: on_disk.load(Ordering::Relaxed), bytes_total: total, records };
@@ -111,7 +135,7 @@ impl FeedRun<'_> {
                 let (outcomes_out, ordered_in) = (outcomes_out, ordered_in);
                 Sequencer::new(deduplicator).run(&outcomes_out, &ordered_in)
             })?;
-            let mut writer = BatchWriter::new(self, sink, targets, letters, load);
+            let mut writer = BatchWriter::new(self, sink, targets, letters, load, figures);
             let written = writer.write_all(&ordered_out, &buffers_in, &mut |records| progress(report(records)));
             // If writing has failed, this is what stops the others.
             drop((ordered_out, buffers_in));
@@ -125,18 +149,19 @@ impl FeedRun<'_> {
                 return Err(self.interrupted());
             }
             writer.finish(read.is_interrupted)?;
-            let (mut figures, compute, write) = writer.into_figures();
+            let Written { mut figures, lengths, greatest, compute_seconds, write_seconds } = writer.into_written();
             figures.bytes_read = read.bytes;
             figures.inputs = inputs.iter().map(|input| input.name().to_owned()).collect();
             self.check_error_rate(&figures)?;
             stages.read += read.busy.as_secs_f64();
-            stages.compute += compute;
+            stages.compute += compute_seconds;
             stages.sequence += sequence.as_secs_f64();
-            stages.write += write;
+            stages.write += write_seconds;
             let merging = Instant::now();
             let states = merge(states);
             stages.merge += merging.elapsed().as_secs_f64();
-            Ok((figures, states))
+            let members = read.members.into_iter().zip(lengths).collect();
+            Ok(FeedOutcome { figures, states, members, greatest })
         })
     }
 
@@ -144,11 +169,12 @@ impl FeedRun<'_> {
     fn work(
         &self,
         hasher: &KeyHasher,
+        watermark: Option<WatermarkFilter>,
         budget: &GroupBudget,
         blocks: &Receiver<Work>,
         outcomes: &Sender<Result<Outcome>>,
     ) -> States {
-        let mut worker = Worker::new(self.plan, self.feed, hasher.clone());
+        let mut worker = Worker::new(self.plan, self.feed, hasher.clone(), watermark);
         let mut memory = 0;
         for work in blocks {
             // A block that is lost would be waited for; so a panic is handed on as the outcome.
@@ -162,6 +188,16 @@ impl FeedRun<'_> {
             }
         }
         worker.into_states()
+    }
+
+    fn buffer_count(&self) -> usize {
+        self.options.threads * BUFFERS_PER_WORKER + 2
+    }
+
+    /// The size of blocks, when so many bytes are taken by something else.
+    pub(super) fn block_bytes(&self, taken: u64) -> usize {
+        let free = self.options.memory_limit_bytes.saturating_sub(taken);
+        block_bytes(self.options.block_bytes, self.buffer_count(), free)
     }
 
     /// Opens the table of a feed that is loaded, and finds out what is left to do.

@@ -30,7 +30,7 @@ pub struct Figures {
     pub dead_letters: Option<String>,
 }
 
-/// The figures of a feed. `read = loaded + duplicate + filtered + rejected`.
+/// The figures of a feed. `read = loaded + duplicate + filtered + rejected + skipped`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FeedFigures {
     /// Its name.
@@ -49,6 +49,10 @@ pub struct FeedFigures {
     pub filtered: u64,
     /// Records in the dead letters.
     pub rejected: u64,
+    /// Good records that are not above the watermark: an earlier run has taken them.
+    pub skipped: u64,
+    /// For a feed that is processed incrementally: what was known of it. All other figures are about the whole.
+    pub increment: Option<IncrementFigures>,
     /// Rejected records by code.
     pub rejected_by_code: BTreeMap<RejectCode, u64>,
     /// Records that an earlier run has loaded: they are counted nowhere else.
@@ -63,6 +67,19 @@ pub struct FeedFigures {
     pub counters: Vec<(String, u64)>,
 }
 
+/// What earlier runs have left to be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IncrementFigures {
+    /// Records that were not read again, or, below a watermark, not taken again.
+    pub known_records: u64,
+    /// Those of them that were rejected: their dead letters are those of earlier runs.
+    pub known_rejected: u64,
+    /// Bytes that are known and were not read again, or only to see that they are the same.
+    pub known_bytes: u64,
+    /// Why nothing was used of what was there, if so.
+    pub why_full: Option<String>,
+}
+
 /// The result of a report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -74,10 +91,22 @@ pub struct Report {
     pub rows: Vec<Vec<Scalar>>,
 }
 
+/// The kinds of counts in the ledger.
+const RECORDS: &str = "records";
+const REJECTED: &str = "rejected";
+const NULLIFIED: &str = "nullified";
+const COUNTER: &str = "counter";
+
 impl Figures {
     /// Records that were rejected, over all feeds.
     pub fn rejected(&self) -> u64 {
         self.feeds.iter().map(|feed| feed.rejected).sum()
+    }
+
+    /// Records that this run has rejected, over all feeds: those in its dead letters.
+    pub fn newly_rejected(&self) -> u64 {
+        let known = self.feeds.iter().filter_map(|feed| feed.increment.as_ref()).map(|known| known.known_rejected);
+        self.rejected() - known.sum::<u64>()
     }
 
     /// Records in the dead letters of this run that are duplicates, over all feeds.
@@ -115,6 +144,7 @@ impl FeedFigures {
         self.loaded += outcome.loaded - duplicates;
         self.duplicate += duplicates;
         self.filtered += outcome.filtered;
+        self.skipped += outcome.skipped;
         for reject in &outcome.rejects {
             *self.rejected_by_code.entry(reject.code).or_default() += 1;
         }
@@ -128,8 +158,42 @@ impl FeedFigures {
         }
     }
 
+    /// The counts that the next run goes on from, under a kind and a name.
+    pub(super) fn counts(&self) -> Vec<(String, String, u64)> {
+        let of = |kind: &str, name: &str, number: u64| (kind.to_owned(), name.to_owned(), number);
+        let records = [("read", self.read), ("loaded", self.loaded), ("filtered", self.filtered)];
+        let mut counts: Vec<_> = records.into_iter().map(|(name, number)| of(RECORDS, name, number)).collect();
+        counts.extend(self.rejected_by_code.iter().map(|(code, number)| of(REJECTED, code.as_str(), *number)));
+        counts.extend(self.nullified.iter().map(|(name, number)| of(NULLIFIED, name, *number)));
+        counts.extend(self.counters.iter().map(|(name, number)| of(COUNTER, name, *number)));
+        counts
+    }
+
+    /// Goes on from the counts of an earlier run.
+    pub(super) fn go_on_from(&mut self, counts: &[(String, String, u64)]) {
+        for (kind, name, number) in counts {
+            let add = |pairs: &mut Vec<(String, u64)>| {
+                pairs.iter_mut().filter(|(known, _)| known == name).for_each(|(_, total)| *total += number);
+            };
+            match (kind.as_str(), name.as_str()) {
+                (RECORDS, "read") => self.read += number,
+                (RECORDS, "loaded") => self.loaded += number,
+                (RECORDS, "filtered") => self.filtered += number,
+                (REJECTED, code) => {
+                    self.rejected += number;
+                    if let Some(code) = RejectCode::parse(code) {
+                        *self.rejected_by_code.entry(code).or_default() += number;
+                    }
+                }
+                (NULLIFIED, _) => add(&mut self.nullified),
+                (COUNTER, _) => add(&mut self.counters),
+                _ => {}
+            }
+        }
+    }
+
     /// Whether every record that was read is accounted for.
     pub fn is_conserved(&self) -> bool {
-        self.read == self.loaded + self.duplicate + self.filtered + self.rejected
+        self.read == self.loaded + self.duplicate + self.filtered + self.rejected + self.skipped
     }
 }

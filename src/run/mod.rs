@@ -15,8 +15,10 @@ mod batch;
 mod feed;
 mod figures;
 mod functions;
+mod increment;
 mod load;
 mod memory;
+mod prefix;
 mod reader;
 mod reorder;
 mod replay;
@@ -33,9 +35,10 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::plan::{FeedPlan, Plan};
+use crate::run::feed::FeedStart;
 use crate::sink::{DeadLetterWriter, Sink};
 
-pub use figures::{FeedFigures, Figures, Report};
+pub use figures::{FeedFigures, Figures, IncrementFigures, Report};
 pub use functions::sqlite_functions;
 pub use memory::{cache_bytes, peak_rss_bytes, sort_bytes};
 pub use reader::{MemberHeader, headers, open};
@@ -63,10 +66,23 @@ pub struct Options {
     pub batch_rows: u64,
     /// Whether duplicates go to the dead letters; they are counted in any case.
     pub report_duplicates: bool,
+    /// Process a feed as a whole, although a part of it is known.
+    pub full_refresh: bool,
+    /// What to do when what is known of a feed is no longer its beginning.
+    pub on_changed_prefix: OnChangedPrefix,
     /// Where temporary files go; `None` leaves it to the system.
     pub temp_dir: Option<PathBuf>,
     /// How to ask the run to stop.
     pub shutdown: Shutdown,
+}
+
+/// What to do when what is known of a feed is no longer its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChangedPrefix {
+    /// Process it as a whole, and say so.
+    Full,
+    /// End with an error.
+    Fail,
 }
 
 /// Enough that the two or three writes to disk of a commit cost little, and a second's work at most is lost.
@@ -86,6 +102,8 @@ impl Default for Options {
             max_error_rate: None,
             batch_rows: BATCH_ROWS,
             report_duplicates: true,
+            full_refresh: false,
+            on_changed_prefix: OnChangedPrefix::Full,
             temp_dir: None,
             shutdown: Shutdown::default(),
         }
@@ -131,14 +149,23 @@ pub fn run(
             figures.feeds.push(run.nothing_to_do());
             continue;
         }
-        let targets = match &load {
-            Some(load) => {
+        let verifying = Instant::now();
+        let mut increment = increment::open(&run, sink)?;
+        stages.verify += verifying.elapsed().as_secs_f64();
+        let targets = match (&load, &increment) {
+            (Some(load), _) => {
                 load.resume_letters(letters)?;
                 vec![tables::Target::new(load.table)]
             }
-            None => tables::targets(plan, feed, sink)?,
+            (None, Some(increment)) => increment.targets(&run, sink)?,
+            (None, None) => tables::targets(plan, feed, sink)?,
         };
-        let (feed_figures, states) = run.run(sink, &targets, letters, load, progress, &mut stages)?;
+        let start = match &mut increment {
+            Some(increment) => increment.start(feed),
+            None => FeedStart { figures: FeedFigures::new(feed), ..FeedStart::default() },
+        };
+        let outcome = run.run(sink, &targets, letters, load, start, progress, &mut stages)?;
+        let feed_figures = outcome.figures.clone();
         if !feed_figures.is_conserved() {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -146,12 +173,17 @@ pub fn run(
             ));
         }
         let finishing = Instant::now();
-        for (place, state) in states.into_iter().enumerate() {
-            if let Some(state) = state {
-                tables::write_groups(plan, feed, place, state, sink, &targets)?;
+        match increment {
+            Some(increment) => figures.tables.extend(increment.finish(&run, outcome, sink, &targets)?),
+            None => {
+                for ((output, state), target) in feed.outputs.iter().zip(outcome.states).zip(&targets) {
+                    if let Some(state) = state {
+                        tables::write_groups(plan, output, state, sink, target)?;
+                    }
+                }
+                figures.tables.extend(tables::finish(plan, feed, sink, &targets)?);
             }
         }
-        figures.tables.extend(tables::finish(plan, feed, sink, &targets)?);
         stages.write += finishing.elapsed().as_secs_f64();
         let is_interrupted = feed_figures.interrupted_at.is_some();
         figures.feeds.push(feed_figures);
@@ -177,6 +209,7 @@ pub fn run(
 /// Seconds that the stages took.
 #[derive(Debug, Default)]
 struct Stages {
+    verify: f64,
     read: f64,
     compute: f64,
     sequence: f64,
@@ -188,6 +221,7 @@ struct Stages {
 impl Stages {
     fn list(&self) -> Vec<(&'static str, f64)> {
         vec![
+            ("verify", self.verify),
             ("read", self.read),
             ("compute", self.compute),
             ("sequence", self.sequence),

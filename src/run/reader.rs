@@ -2,6 +2,7 @@
 //! Never holds more than the blocks that it was given buffers for. What a load knows already ends where a block ends, so
 //! that whoever takes a block has to do all of it or nothing.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use memchr::memchr_iter;
 
-use crate::csv::{Block, Blocks, DecodeColumn, Dialect, Header};
+use crate::csv::{Block, Blocks, DecodeColumn, Dialect, Ending};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -17,16 +18,18 @@ use crate::error::did_you_mean;
 use crate::plan::FeedPlan;
 use crate::run::load::{Known, KnownMembers};
 use crate::run::shutdown::Shutdown;
-use crate::sink::{Fingerprint, MemberEntry};
-use crate::source::{Encoding, Input, Member, OnRead, Origin, expand};
+use crate::sink::{Fingerprint, MemberEntry, PrefixEntry};
+use crate::source::{Encoding, Input, Member, OnRead, Origin, PrefixHash, expand};
 
 /// What all blocks of a member have in common.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// Where the blocks come from.
     pub(super) origin: Origin,
-    /// Physical lines in front of the first record.
-    pub(super) header_lines: u64,
+    /// Physical lines in front of the first record that is read.
+    pub(super) lines: u64,
+    /// Records in front of it.
+    pub(super) records: u64,
     /// The names of its columns; none if the feed has no headers.
     pub(super) names: Vec<String>,
     /// Fields of a record.
@@ -62,15 +65,64 @@ pub(super) struct ReadFigures {
     pub(super) busy: Duration,
     /// Whether reading ended because somebody wanted it to.
     pub(super) is_interrupted: bool,
+    /// For a feed that is processed incrementally: the members that were read, in order.
+    pub(super) members: Vec<ReadMember>,
+}
+
+/// What the next run has to know of a member that was read to its end.
+#[derive(Debug)]
+pub(super) struct ReadMember {
+    pub(super) origin: Origin,
+    pub(super) names: Vec<String>,
+    /// All of its bytes.
+    pub(super) hash: PrefixHash,
+    pub(super) ending: Ending,
+}
+
+/// Where reading a member begins.
+pub(super) enum MemberStart {
+    /// Nowhere: all of it is known.
+    Known(PrefixEntry),
+    /// Behind what is known of it.
+    Behind(Box<Opened>),
+    /// At its beginning.
+    New,
+}
+
+/// A member that is open behind its header, or further on.
+pub(super) struct Opened {
+    pub(super) member: Member,
+    pub(super) blocks: Blocks,
+    /// The names of its columns.
+    pub(super) names: Vec<String>,
+    /// Physical lines in front of what is read next.
+    pub(super) lines: u64,
+    /// Records in front of it.
+    pub(super) records: u64,
+    /// The bytes in front of what is read next, if anybody wants to know.
+    pub(super) hash: Option<PrefixHash>,
+}
+
+impl Opened {
+    /// Reads until the space of the blocks is full or the member ends; returns how many bytes.
+    pub(super) fn fill(&mut self) -> Result<usize> {
+        let space = self.blocks.space();
+        let read = self.member.fill(space)?;
+        if let Some(hash) = &mut self.hash {
+            hash.update(&space[..read]);
+        }
+        self.blocks.advance(read);
+        Ok(read)
+    }
 }
 
 /// What a member is known by: the hash of its header and of its records.
 struct Identity(blake3::Hasher);
 
 impl Identity {
-    fn new(header: &Header) -> Self {
+    fn new(names: &[String]) -> Self {
         let mut hasher = blake3::Hasher::new();
-        for name in &header.names {
+        for name in names {
             hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
         }
         Identity(hasher)
@@ -97,6 +149,11 @@ pub(super) struct StreamingReader<'a> {
     pub(super) on_read: OnRead,
     /// For a load: what is known of the members.
     pub(super) known: Option<&'a KnownMembers>,
+    /// For a feed that is processed incrementally: where the members of each input begin; none for a feed that is read as a
+    /// whole.
+    pub(super) starts: Vec<VecDeque<MemberStart>>,
+    /// Whether the next run wants to know what was read.
+    pub(super) is_hashed: bool,
     /// Whether to come to an early end.
     pub(super) shutdown: &'a Shutdown,
 }
@@ -104,7 +161,7 @@ pub(super) struct StreamingReader<'a> {
 impl StreamingReader<'_> {
     /// Reads everything. `buffers` gives the buffers that blocks are read to; when the other side of either channel is
     /// gone, nobody wants more and reading ends.
-    pub(super) fn run(&self, buffers: &Receiver<Vec<u8>>, blocks: &Sender<Work>) -> Result<ReadFigures> {
+    pub(super) fn run(mut self, buffers: &Receiver<Vec<u8>>, blocks: &Sender<Work>) -> Result<ReadFigures> {
         let mut figures = ReadFigures::default();
         let mut seq = 0;
         match self.read_all(&mut seq, &mut figures, buffers, blocks) {
@@ -116,21 +173,33 @@ impl StreamingReader<'_> {
     }
 
     fn read_all(
-        &self,
+        &mut self,
         seq: &mut u64,
         figures: &mut ReadFigures,
         buffers: &Receiver<Vec<u8>>,
         blocks: &Sender<Work>,
     ) -> Result<()> {
+        let mut starts = std::mem::take(&mut self.starts).into_iter();
         for input in self.inputs {
+            let mut starts = starts.next().unwrap_or_default();
+            if !input.can_be_read_again()
+                && let Some(MemberStart::Behind(opened)) = starts.pop_front()
+            {
+                if !self.read_member(*opened, Known::New, seq, figures, buffers, blocks)? {
+                    return Ok(());
+                }
+                continue;
+            }
             for member in input.open(&self.on_read)? {
                 let member = member?;
                 let known = self.known.map_or(Known::New, |known| known.of(member.origin()));
-                if known == Known::Done {
-                    continue;
-                }
-                let member = open(self.feed, self.sample, member)?;
-                if !self.read_member(member, known, seq, figures, buffers, blocks)? {
+                let opened = match starts.pop_front() {
+                    Some(MemberStart::Known(_)) => continue,
+                    Some(MemberStart::Behind(opened)) => *opened,
+                    Some(MemberStart::New) | None if known == Known::Done => continue,
+                    Some(MemberStart::New) | None => self.open_member(member, figures)?,
+                };
+                if !self.read_member(opened, known, seq, figures, buffers, blocks)? {
                     return Ok(());
                 }
             }
@@ -138,21 +207,29 @@ impl StreamingReader<'_> {
         Ok(())
     }
 
+    /// Reads the header of a member.
+    fn open_member(&self, member: Member, figures: &mut ReadFigures) -> Result<Opened> {
+        let started = Instant::now();
+        let hash = self.is_hashed.then(PrefixHash::default);
+        let opened = open_behind_header(self.feed, self.sample, self.block_bytes, hash, member, figures);
+        figures.busy += started.elapsed();
+        opened
+    }
+
     /// Reads a member; false when nobody wants more.
     fn read_member(
         &self,
-        mut member: Member,
+        mut opened: Opened,
         known: Known,
         seq: &mut u64,
         figures: &mut ReadFigures,
         buffers: &Receiver<Vec<u8>>,
         out: &Sender<Work>,
     ) -> Result<bool> {
-        let mut blocks = Blocks::new(self.feed.dialect, self.block_bytes);
         let mut started = Instant::now();
-        let header = read_header(&mut member, &mut blocks, figures)?;
-        let layout = Arc::new(layout(self.feed, member.origin(), &header.names, header.lines)?);
-        let mut identity = Identity::new(&header);
+        let found = layout(self.feed, opened.member.origin(), &opened.names)?;
+        let layout = Arc::new(Layout { lines: opened.lines, records: opened.records, ..found });
+        let mut identity = Identity::new(&opened.names);
         let mut send = |block: Block, is_last: bool| {
             let fingerprint = if self.known.is_some() {
                 identity.update(&block.bytes);
@@ -173,16 +250,16 @@ impl StreamingReader<'_> {
             }
             _ => send(block, is_last),
         };
-        let mut end = header.bytes as u64;
+        let mut end = opened.blocks.offset();
         loop {
             if self.shutdown.is_requested() {
-                if let Some(block) = blocks.take_rest() {
+                if let Some(block) = opened.blocks.take_rest() {
                     hand_on(block, false);
                 }
                 figures.is_interrupted = true;
                 return Ok(false);
             }
-            while let Some(block) = blocks.take(|| {
+            while let Some(block) = opened.blocks.take(|| {
                 figures.busy += started.elapsed();
                 let buffer = buffers.recv().unwrap_or_default();
                 started = Instant::now();
@@ -195,13 +272,16 @@ impl StreamingReader<'_> {
                 }
                 started = Instant::now();
             }
-            if blocks.is_done() {
+            if opened.blocks.is_done() {
                 figures.busy += started.elapsed();
+                let Opened { member, blocks, names, hash, .. } = opened;
+                if let Some(hash) = hash {
+                    let (origin, ending) = (member.origin().clone(), blocks.ending());
+                    figures.members.push(ReadMember { origin, names, hash, ending });
+                }
                 return Ok(hand_on(Block::at(end, Vec::new()), true));
             }
-            let read = member.fill(blocks.space())?;
-            blocks.advance(read);
-            figures.bytes += read as u64;
+            figures.bytes += opened.fill()? as u64;
         }
     }
 }
@@ -231,7 +311,7 @@ pub fn headers(feed: &FeedPlan) -> Result<Vec<MemberHeader>> {
             let member = member?;
             let origin = member.origin().clone();
             let names = header_names(feed, member)?;
-            layout(feed, &origin, &names, 0)?;
+            layout(feed, &origin, &names)?;
             headers.push(MemberHeader { origin, names });
         }
     }
@@ -240,9 +320,7 @@ pub fn headers(feed: &FeedPlan) -> Result<Vec<MemberHeader>> {
 
 /// The names of the columns of a member.
 pub(super) fn header_names(feed: &FeedPlan, member: Member) -> Result<Vec<String>> {
-    let mut member = open(feed, None, member)?;
-    let mut blocks = Blocks::new(feed.dialect, HEADER_BYTES);
-    Ok(read_header(&mut member, &mut blocks, &mut ReadFigures::default())?.names)
+    Ok(open_behind_header(feed, None, HEADER_BYTES, None, member, &mut ReadFigures::default())?.names)
 }
 
 /// As much as a header usually needs.
@@ -250,10 +328,9 @@ const HEADER_BYTES: usize = 64 << 10;
 
 /// Whether a member still begins with what is known of it, and, if that was all of it, whether it still is.
 pub(super) fn recognise(feed: &FeedPlan, member: Member, entry: &MemberEntry) -> Result<Recognised> {
-    let mut member = open(feed, None, member)?;
-    let mut blocks = Blocks::new(feed.dialect, RECOGNISE_BYTES);
-    let header = read_header(&mut member, &mut blocks, &mut ReadFigures::default())?;
-    let (mut identity, mut end, mut spare) = (Identity::new(&header), header.bytes as u64, Vec::new());
+    let opened = open_behind_header(feed, None, RECOGNISE_BYTES, None, member, &mut ReadFigures::default())?;
+    let Opened { mut member, mut blocks, names, .. } = opened;
+    let (mut identity, mut end, mut spare) = (Identity::new(&names), blocks.offset(), Vec::new());
     let (mut last_byte, mut is_longer) = (b'\n', false);
     while end < entry.byte_offset {
         let Some(mut block) = blocks.take(|| std::mem::take(&mut spare)) else {
@@ -307,13 +384,21 @@ pub(super) fn inputs(feed: &FeedPlan) -> Result<Vec<Input>> {
     expand(&feed.files)
 }
 
-fn read_header(member: &mut Member, blocks: &mut Blocks, figures: &mut ReadFigures) -> Result<Header> {
+/// Reads the header of a member.
+fn open_behind_header(
+    feed: &FeedPlan,
+    sample: Option<u64>,
+    block_bytes: usize,
+    hash: Option<PrefixHash>,
+    member: Member,
+    figures: &mut ReadFigures,
+) -> Result<Opened> {
+    let (member, blocks) = (open(feed, sample, member)?, Blocks::new(feed.dialect, block_bytes));
+    let mut opened = Opened { member, blocks, names: Vec::new(), lines: 0, records: 0, hash };
     loop {
-        let read = member.fill(blocks.space())?;
-        blocks.advance(read);
-        figures.bytes += read as u64;
-        if let Some(header) = blocks.header().map_err(|error| error.within(member.origin()))? {
-            return Ok(header);
+        figures.bytes += opened.fill()? as u64;
+        if let Some(header) = opened.blocks.header().map_err(|error| error.within(opened.member.origin()))? {
+            return Ok(Opened { names: header.names, lines: header.lines, ..opened });
         }
     }
 }
@@ -359,8 +444,8 @@ impl<R: Read> Read for FirstLines<R> {
     }
 }
 
-/// Finds the declared columns in a header of so many lines.
-pub(super) fn layout(feed: &FeedPlan, origin: &Origin, names: &[String], header_lines: u64) -> Result<Layout> {
+/// Finds the declared columns in a header; nothing stands in front of the records yet.
+pub(super) fn layout(feed: &FeedPlan, origin: &Origin, names: &[String]) -> Result<Layout> {
     let Dialect { header: named, .. } = feed.dialect;
     let mut columns = Vec::new();
     let mut declared = Vec::new();
@@ -379,7 +464,7 @@ pub(super) fn layout(feed: &FeedPlan, origin: &Origin, names: &[String], header_
     }
     let fields = if named { names.len() } else { feed.columns.len() };
     let (origin, names) = (origin.clone(), names.to_vec());
-    Ok(Layout { origin, header_lines, names, fields, columns, declared })
+    Ok(Layout { origin, lines: 0, records: 0, names, fields, columns, declared })
 }
 
 fn find(names: &[String], wanted: &str, origin: &Origin) -> Result<usize> {

@@ -209,7 +209,7 @@ impl<'a> Replay<'a> {
             .build()
             .map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot start the workers: {cause}")))?;
         let hasher = KeyHasher::new();
-        let workers = || tables.iter().map(|table| Worker::new(plan, table.run.feed, hasher.clone())).collect();
+        let workers = || tables.iter().map(|table| Worker::new(plan, table.run.feed, hasher.clone(), None)).collect();
         let block_bytes = block_bytes(options.block_bytes, options.threads, options.memory_limit_bytes);
         Ok(Replay {
             sink,
@@ -397,7 +397,7 @@ impl<'a> Replay<'a> {
             None if !run.feed.dialect.header => Vec::new(),
             None => header_of(run, origin)?,
         };
-        Ok(Destination::Table { table, layout: Arc::new(layout(run.feed, origin, &names, 0)?) })
+        Ok(Destination::Table { table, layout: Arc::new(layout(run.feed, origin, &names)?) })
     }
 }
 

@@ -97,7 +97,7 @@ impl Sequencer {
                     position.as_ref().map_or((0, 0), |last| (last.member + 1, last.before + last.records));
                 self.starts.push(before);
                 let layout = Arc::clone(&outcome.layout);
-                position.insert(MemberPosition { member, before, lines: layout.header_lines, records: 0, layout })
+                position.insert(MemberPosition { member, before, lines: layout.lines, records: layout.records, layout })
             }
         };
         let MemberPosition { member, before, lines, records, .. } = *position;

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::expr::{Evaluator, NodeId};
-use crate::plan::{FeedPlan, GroupColumn, Origin, OutputKind, Plan, TablePlan, staging_table};
+use crate::plan::{FeedOutput, FeedPlan, GroupColumn, Origin, OutputKind, Plan, TablePlan, staging_table};
 use crate::sink::{KeyState, Sink, TableId, TableLayout};
 
 /// Where the rows of a feed's output go: its table, or the staging table from which SQLite makes it.
@@ -47,16 +47,14 @@ pub(super) fn targets(plan: &Plan, feed: &FeedPlan, sink: &mut dyn Sink) -> Resu
     feed.outputs.iter().map(|output| output.table).map(target).collect()
 }
 
-/// Writes the groups of an output.
+/// Writes the groups of an output to its table, or to the one that they are staged in.
 pub(super) fn write_groups(
     plan: &Plan,
-    feed: &FeedPlan,
-    place: usize,
+    output: &FeedOutput,
     state: AggregationState,
     sink: &mut dyn Sink,
-    targets: &[Target],
+    target: &Target,
 ) -> Result<()> {
-    let output = &feed.outputs[place];
     let OutputKind::Groups { keys, aggregates, program, columns } = &output.kind else { return Ok(()) };
     let roots: Vec<NodeId> = columns
         .iter()
@@ -89,8 +87,8 @@ pub(super) fn write_groups(
                 GroupColumn::Aggregate(place) => ColumnView::Rows(&results[*place]),
             })
             .collect();
-        sink.rows(targets[place].id, &views, &Selection::All(len))?;
-        targets[place].count(len as u64);
+        sink.rows(target.id, &views, &Selection::All(len))?;
+        target.count(len as u64);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, AggregationState};
-use crate::chunk::{Cell, Column, ColumnView, DataType, Reject, RejectCode, Selection, Span};
+use crate::chunk::{Cell, Column, ColumnView, DataType, Reject, RejectCode, Selection, Span, Values};
 use crate::csv::{Block, Decoded, Decoder, Parser, Records, unquote};
 use crate::dedupe;
 use crate::dedupe::KeyHasher;
@@ -42,6 +42,10 @@ pub(super) struct Outcome {
     pub(super) loaded: u64,
     /// Good records that no table took.
     pub(super) filtered: u64,
+    /// Good records that are not above the watermark.
+    pub(super) skipped: u64,
+    /// The greatest value of the column of the watermark among good records.
+    pub(super) greatest: Option<i64>,
     /// Invalid values that became NULL, for each of the layout's columns.
     pub(super) nullified: Vec<u64>,
     /// Rows for which each counter holds.
@@ -69,11 +73,37 @@ pub(super) struct RowSources {
 pub(super) struct Worker<'p> {
     feed: &'p FeedPlan,
     hasher: KeyHasher,
+    watermark: Option<WatermarkFilter>,
     evaluator: Evaluator<'p>,
     member: Option<OpenMember>,
     records: Records,
     /// A state for each output that makes groups.
     states: Vec<Option<AggregationState>>,
+}
+
+/// Which rows lie above the watermark.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WatermarkFilter {
+    /// The place of the column.
+    pub(super) column: usize,
+    /// Rows up to this value are known; none are without it.
+    pub(super) known: Option<i64>,
+}
+
+impl WatermarkFilter {
+    /// Takes the flags off good rows that are known; returns how many those are, and the greatest value of a good row.
+    fn apply(&self, inputs: &[Option<Column>], live: &mut [bool]) -> (u64, Option<i64>) {
+        let Some(Column { values: Values::Int(values), .. }) = &inputs[self.column] else { return (0, None) };
+        let (mut skipped, mut greatest) = (0, None);
+        for (value, live) in values.iter().zip(live).filter(|(_, live)| **live) {
+            greatest = greatest.max(Some(*value));
+            if self.known.is_some_and(|known| *value <= known) {
+                *live = false;
+                skipped += 1;
+            }
+        }
+        (skipped, greatest)
+    }
 }
 
 /// What depends on the header of a member.
@@ -85,11 +115,17 @@ struct OpenMember {
 
 impl<'p> Worker<'p> {
     /// A worker for a feed of a plan.
-    pub(super) fn new(plan: &'p Plan, feed: &'p FeedPlan, hasher: KeyHasher) -> Self {
+    pub(super) fn new(
+        plan: &'p Plan,
+        feed: &'p FeedPlan,
+        hasher: KeyHasher,
+        watermark: Option<WatermarkFilter>,
+    ) -> Self {
         let lookups = plan.lookups.iter().map(|lookup| &lookup.data).collect();
         Worker {
             feed,
             hasher,
+            watermark,
             evaluator: Evaluator::new(&feed.program, lookups, &roots(feed)),
             member: None,
             records: Records::default(),
@@ -131,10 +167,14 @@ impl<'p> Worker<'p> {
             rows.reject_faults(&results, *node, &format!("counter {name}"), None);
         }
 
+        let counters = feed.counters.iter().map(|(_, node)| rows.count(results.view(*node))).collect();
+        let (mut skipped, mut greatest) = (0, None);
+        if let Some(watermark) = &self.watermark {
+            (skipped, greatest) = watermark.apply(&inputs, &mut rows.live);
+        }
         let live = rows.live.iter().filter(|live| **live).count() as u64;
         let loaded =
             (0..rows.live.len()).filter(|row| rows.live[*row] && taken.iter().any(|taken| taken[*row])).count();
-        let counters = feed.counters.iter().map(|(_, node)| rows.count(results.view(*node))).collect();
         let mut row_tables = Vec::new();
         let mut sources = RowSources::default();
         for (place, output) in feed.outputs.iter().enumerate() {
@@ -180,6 +220,8 @@ impl<'p> Worker<'p> {
             rejects: rows.into_rejects(&mut self.records, decoded.rejects),
             loaded: loaded as u64,
             filtered: live - loaded as u64,
+            skipped,
+            greatest,
             nullified: decoded.nullified,
             counters,
             rows: row_tables,

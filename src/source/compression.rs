@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::{Member, Origin, Stream};
+use crate::source::{Member, Origin, PlainFile, Stream};
 
 /// How much is asked of a file at a time when a decoder stands behind it.
 pub(super) const READ_BYTES: usize = 256 << 10;
@@ -75,6 +75,14 @@ fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
         [0x1f, 0x9d, ..] => Some(("compress (.Z)", "gzip -dc")),
         _ => None,
     }
+}
+
+/// Whether a file is nothing but text, as far as its first bytes and its name tell.
+pub(super) fn is_plain(file: &PlainFile) -> Result<bool> {
+    let mut head = [0; HEAD_BYTES];
+    let head = &mut head[..HEAD_BYTES.min(usize::try_from(file.size()).unwrap_or(HEAD_BYTES))];
+    file.read_at(head, 0)?;
+    Ok(Packing::of(head).is_none() && foreign(head).is_none() && Packing::of_name(&file.origin().input).is_none())
 }
 
 /// The first bytes of a stream, and the stream with nothing taken from it.

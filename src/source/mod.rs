@@ -13,7 +13,8 @@ mod tests;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,6 +64,19 @@ impl Input {
         self.size.is_some()
     }
 
+    /// The file, if its bytes lie on the disk as they are; `None` for what is packed, or can be read only once.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open_plain(&self) -> Result<Option<PlainFile>> {
+        let (Some(path), Some(_)) = (&self.path, self.size) else { return Ok(None) };
+        let origin = Origin { input: Arc::clone(&self.name), member: None };
+        let file = File::open(path).map_err(|cause| Error::io(ErrorKind::Input, "open", path, &cause))?;
+        let size = file.metadata().map_err(|cause| origin.error(None, &cause))?.len();
+        let plain = PlainFile { file, size, origin };
+        Ok(if compression::is_plain(&plain)? { Some(plain) } else { None })
+    }
+
     /// Learns from the first bytes how it is packed, and offers what is in it.
     ///
     /// The directory of a zip archive is checked as a whole, so that a member that cannot be read is known before the
@@ -84,6 +98,43 @@ impl Input {
             }
             _ => compression::unpack(origin, None, stream).map(|member| Members(Rest::One(Some(member)))),
         }
+    }
+}
+
+/// A file that can be read from anywhere, by several threads at once.
+#[derive(Debug)]
+pub struct PlainFile {
+    file: File,
+    size: u64,
+    origin: Origin,
+}
+
+impl PlainFile {
+    /// Where its bytes come from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// How many bytes it had when it was opened.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// When it has fewer bytes, or cannot be read.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(buffer, offset).map_err(|cause| self.origin.error(None, &cause))
+    }
+
+    /// What stands from `offset` on.
+    ///
+    /// # Errors
+    /// When there is no such place.
+    pub fn into_member(mut self, offset: u64, on_read: &OnRead) -> Result<Member> {
+        self.file.seek(SeekFrom::Start(offset)).map_err(|cause| self.origin.error(None, &cause))?;
+        Ok(Member::new(self.origin, counted(self.file, on_read)))
     }
 }
 
