@@ -158,7 +158,7 @@ impl FeedFigures {
         }
     }
 
-    /// The counts that the next run goes on from, under a kind and a name.
+    /// The counts that the next run goes on from, under a kind and a name, in order.
     pub(super) fn counts(&self) -> Vec<(String, String, u64)> {
         let of = |kind: &str, name: &str, number: u64| (kind.to_owned(), name.to_owned(), number);
         let records = [("read", self.read), ("loaded", self.loaded), ("filtered", self.filtered)];
@@ -166,6 +166,7 @@ impl FeedFigures {
         counts.extend(self.rejected_by_code.iter().map(|(code, number)| of(REJECTED, code.as_str(), *number)));
         counts.extend(self.nullified.iter().map(|(name, number)| of(NULLIFIED, name, *number)));
         counts.extend(self.counters.iter().map(|(name, number)| of(COUNTER, name, *number)));
+        counts.sort();
         counts
     }
 

@@ -230,17 +230,19 @@ impl OpenIncrement<'_> {
         let FeedOutcome { figures, states, members, greatest } = outcome;
         let has_news = !members.is_empty() || !matches!(self.start, Start::Behind(_));
         let prefixes = self.prefixes(members);
+        let jobs = run.feed.outputs.iter().zip(&self.tables).zip(targets).zip(&self.incremental.tables);
+        let jobs: Vec<TableJob<'_>> = jobs
+            .map(|(((output, table), target), plan)| TableJob { run, output, plan, table, target, start: &self.start })
+            .collect();
+        // All groups come before the first statement that reads some of them: it completes the tables that take them.
+        let mut changed = Vec::new();
+        for (job, state) in jobs.iter().zip(states.into_iter().flatten()) {
+            changed.push(has_news && job.write(state, sink)?);
+        }
         let mut made = Vec::new();
-        for (((output, table), target), (state, plan)) in run
-            .feed
-            .outputs
-            .iter()
-            .zip(&self.tables)
-            .zip(targets)
-            .zip(states.into_iter().flatten().zip(&self.incremental.tables))
-        {
-            let job = TableJob { run, output, plan, table, target, start: &self.start };
-            let rows = if has_news { job.update(state, sink)? } else { table.known.rows };
+        for (job, changed) in jobs.iter().zip(changed) {
+            let TableJob { plan, table, .. } = job;
+            let rows = if changed { job.publish(sink)? } else { table.known.rows };
             let ledger = IncrementLedger {
                 definition: table.layout.definition.clone(),
                 parameters: plan.parameters.clone(),
@@ -306,25 +308,28 @@ struct TableJob<'a> {
 }
 
 impl TableJob<'_> {
-    /// Brings the table up to date with the groups of new rows; returns how many rows this owner has in it.
-    fn update(&self, mut state: AggregationState, sink: &mut dyn Sink) -> Result<u64> {
-        let TableJob { run, output, plan, table, target, start } = self;
-        let TableLayout { name, .. } = &table.layout;
-        let is_append = run.feed.incremental.as_ref().is_some_and(|found| found.mode == IncrementalMode::Append);
+    /// Stores the groups of new rows and writes those that the table has to learn of; false if there are none.
+    fn write(&self, mut state: AggregationState, sink: &mut dyn Sink) -> Result<bool> {
+        let TableJob { run, output, table, target, start, .. } = self;
         let touched = state.groups();
         match start {
-            Start::Behind(_) if touched == 0 => return Ok(table.known.rows),
+            Start::Behind(_) if touched == 0 => return Ok(false),
             Start::Behind(_) => self.take_stored(&mut state, sink)?,
-            Start::Full if table.is_kept => sink.forget_groups(name, &table.owner)?,
+            Start::Full if table.is_kept => sink.forget_groups(&table.layout.name, &table.owner)?,
             Start::Full | Start::Above(_) => {}
         }
-        if is_append {
+        if self.plan.watermark.is_none() {
             self.store(&mut state, touched, sink)?;
         }
         write_groups(run.plan, output, state, sink, target)?;
+        Ok(true)
+    }
+
+    /// Makes rows of the groups that were written; returns how many this owner has in the table.
+    fn publish(&self, sink: &mut dyn Sink) -> Result<u64> {
+        let TableJob { run, output, plan, table, target, start } = self;
         let is_direct = matches!(&run.plan.tables[output.table].origin, Origin::Feed { finish: None, .. });
-        let is_new = matches!(start, Start::Full) && !table.is_kept;
-        if is_new && is_direct {
+        if matches!(start, Start::Full) && !table.is_kept && is_direct {
             return Ok(target.rows());
         }
         let staged = staging_table(output.table);

@@ -184,7 +184,7 @@ pub trait Sink {
     /// When the target cannot be written.
     fn forget_groups(&mut self, table: &str, owner: &str) -> Result<()>;
 
-    /// Writes what an owner's rows of a table were made of.
+    /// Writes what an owner's rows of a table, which takes no more of them, were made of.
     ///
     /// # Errors
     /// When the target cannot be written.

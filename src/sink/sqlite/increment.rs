@@ -101,7 +101,7 @@ impl SqliteSink {
             })
         })?;
         ledger.prefixes = prefixes.collect::<rusqlite::Result<_>>()?;
-        let sql = "SELECT kind, name, number FROM main._feedmill_counts WHERE increment = ?1";
+        let sql = "SELECT kind, name, number FROM main._feedmill_counts WHERE increment = ?1 ORDER BY kind, name";
         let mut counts = self.connection.prepare(sql)?;
         let counts = counts.query_map([id], |row| Ok((row.get(0)?, row.get(1)?, unsigned(row, 2)?)))?;
         ledger.counts = counts.collect::<rusqlite::Result<_>>()?;
@@ -171,8 +171,10 @@ impl SqliteSink {
         store().map_err(|error| self.fail(&error))
     }
 
-    /// Writes what the rows of an owner were made of.
-    pub(super) fn write_increment_ledger(&self, table: &str, owner: &str, ledger: &IncrementLedger) -> Result<()> {
+    /// Writes what the rows of an owner were made of, all of which have been written.
+    pub(super) fn write_increment_ledger(&mut self, table: &str, owner: &str, ledger: &IncrementLedger) -> Result<()> {
+        // The schema has to know the table as it will be.
+        self.settle()?;
         let write = || -> rusqlite::Result<()> {
             let IncrementLedger { definition, parameters, watermark, rows, prefixes, counts } = ledger;
             let id = self.increment_id(table, owner)?;
