@@ -26,6 +26,7 @@
 //! | apart | [`reference`] | the slow, obvious engine | the fast one |
 //! | | [`verify`](mod@verify) | both engines and their differences | |
 //! | | [`generate`] | seeded synthetic feeds | everything else |
+//! | | [`report`] | figures as Markdown | runs and databases |
 //! | | [`presets`] | the shipped pipelines | everything else |
 //! | edge | [`cli`] | arguments, progress, summaries | |
 //!
@@ -44,13 +45,16 @@
 //!    size of blocks.
 //! 5. **Atomic.** New tables are published whole or not at all. Rows for tables that exist are committed in batches, each
 //!    with its entry in the ledger, so that the same command goes on where it was killed.
+//! 6. **Incremental.** Where a feed is processed for what is new, work is proportional to that, and the tables are those of a
+//!    full run, exactly: the ledger has the hash of the content that is known and the partial results of its groups.
 //!
 //! # Where to add what
 //!
 //! - A scalar function: its meaning in [`expr::Function`], its name and types in `expr/bind/functions.rs`, its kernel in
 //!   `expr/kernels/`, its slow twin in `reference/eval.rs`. `tests/` compares the two, and SQLite where it has the function.
-//! - An aggregate: [`aggregate::AggregateFunction`], an accumulator beside the others, its name in `plan/staging.rs`, its slow
-//!   twin in `reference/groups.rs`. The laws of merging are tested for every function.
+//! - An aggregate: [`aggregate::AggregateFunction`], an accumulator beside the others, its bytes in `aggregate/format.rs`, its
+//!   name in `plan/staging.rs`, its slow twin in `reference/groups.rs`. The laws of merging, and of storing and taking back,
+//!   are tested for every function.
 //! - A reject code: [`chunk::RejectCode`]; the word is part of the dead-letter format.
 //! - A shipped pipeline: a `.toml` in `presets/` and a line in `presets/mod.rs`.
 
@@ -65,6 +69,7 @@ pub mod generate;
 pub mod plan;
 pub mod presets;
 pub mod reference;
+pub mod report;
 pub mod run;
 pub mod sink;
 pub mod source;

@@ -19,7 +19,7 @@ const IMPORTS: [(&str, &[&str]); 19] = [
     ("run", &["error", "chunk", "source", "csv", "expr", "transform", "dedupe", "aggregate", "sink", "plan"]),
     ("reference", &["error", "chunk", "expr", "aggregate", "plan"]),
     ("verify", &["error", "chunk", "source", "sink", "plan", "run", "reference"]),
-    ("report", &["error", "run"]),
+    ("report", &["error", "chunk", "run"]),
     ("generate", &[]),
     ("presets", &[]),
     ("cli", ALL),

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Explain(Explain),
     /// Run the same job by the slow, obvious reference engine too, and list every difference
     Verify(Verify),
+    /// Run the latest file as a whole and on top of its history, and compare tables, time and memory
+    Compare(Compare),
     /// Load dead letters again, after a fix; repeated, it adds nothing
     Replay(Replay),
     /// Write a starting pipeline to stdout
@@ -228,6 +230,40 @@ pub(super) struct Replay {
     /// Besides the database.
     #[command(flatten)]
     pub(super) output: OutputArguments,
+}
+
+/// `feedmill compare`
+#[derive(Debug, Args)]
+pub(super) struct Compare {
+    /// The pipeline file (TOML), with [incremental]
+    pub(super) pipeline: PathBuf,
+    /// Earlier files of the feed, in their order
+    #[arg(long, value_name = "FILES", num_args = 1.., required = true)]
+    pub(super) history: Vec<String>,
+    /// The file to compare the runs by
+    #[arg(long, value_name = "FILE")]
+    pub(super) latest: String,
+    /// The file of a lookup, by its name (repeatable)
+    #[arg(long = "input", value_name = "NAME=PATH", value_parser = key_value)]
+    pub(super) inputs: Vec<(String, String)>,
+    /// The value of a parameter of the pipeline (repeatable)
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(super) parameters: Vec<(String, String)>,
+    /// Where relative paths in the pipeline file start from [default: the folder of the pipeline file]
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// How often each of the two is run, in turn; medians are shown
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
+    pub(super) runs: u16,
+    /// Write a report in Markdown
+    #[arg(long, value_name = "results.md")]
+    pub(super) report: Option<PathBuf>,
+    /// Keep the databases in this folder, in the place of those of an earlier comparison
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+    /// How much of the machine.
+    #[command(flatten)]
+    pub(super) resources: ResourceArguments,
 }
 
 /// `feedmill init`

@@ -1,5 +1,6 @@
 //! `feedmill explain`: the plan in words: what is read, what the engine runs, what SQLite runs. Opens no feed.
 
+use crate::chunk::DataType;
 use crate::cli::arguments::Explain;
 use crate::cli::run::load;
 use crate::cli::text::{bytes, count, counted};
@@ -7,7 +8,10 @@ use crate::cli::{Ending, print};
 use crate::dedupe::BloomFilter;
 use crate::error::Result;
 use crate::expr::{Function, NodeId, Op, Program};
-use crate::plan::{FeedOutput, FeedPlan, GroupColumn, LookupPlan, Origin, OutputKind, Plan, RowLoad, TablePlan};
+use crate::plan::{
+    FeedOutput, FeedPlan, GroupColumn, Incremental, IncrementalMode, LookupPlan, Origin, OutputKind, Plan, RowLoad,
+    TablePlan, Watermark,
+};
 use crate::run::validate;
 
 pub(super) fn explain(arguments: &Explain) -> Result<Ending> {
@@ -73,6 +77,7 @@ fn describe_feed(plan: &Plan, feed: &FeedPlan) -> String {
         out += &describe_output(plan, output, &show);
     }
     out += &feed.load.as_ref().map(describe_load).unwrap_or_default();
+    out += &feed.incremental.as_ref().map(|found| describe_incremental(plan, feed, found)).unwrap_or_default();
     out
 }
 
@@ -93,6 +98,39 @@ fn describe_load(load: &RowLoad) -> String {
         count(BloomFilter::CAPACITY),
         bytes(filter.bytes())
     )
+}
+
+fn describe_incremental(plan: &Plan, feed: &FeedPlan, incremental: &Incremental) -> String {
+    let mut out = match &incremental.mode {
+        IncrementalMode::Append => "  incremental, append: what is known is checked to be the beginning still (BLAKE3); what follows it is aggregated\n    \
+             and merged into the stored groups\n"
+            .to_owned(),
+        IncrementalMode::Watermark(Watermark { column, lag }) => {
+            let column = &feed.columns[*column];
+            let lag = match column.data_type {
+                DataType::Integer => lag.to_string(),
+                DataType::Timestamp => counted(*lag as u64 / 86_400_000_000, "day"),
+                _ => counted(*lag as u64, "day"),
+            };
+            format!(
+                "  incremental, watermark: rows up to {lag} below the greatest {} so far are passed over\n",
+                column.name
+            )
+        }
+    };
+    for (output, table) in feed.outputs.iter().zip(&incremental.tables) {
+        let scope: Vec<&str> = table.scope.iter().map(|scope| scope.column.as_str()).collect();
+        let what = match &table.watermark {
+            Some(column) => format!("rows with a {column} above that are made anew"),
+            None if scope.is_empty() => "all rows are made anew, from the stored groups".to_owned(),
+            None => format!("rows that share ({}) with a new one are made anew", scope.join(", ")),
+        };
+        let owner: Vec<&str> = table.owner.iter().map(|(column, _)| column.as_str()).collect();
+        let others =
+            if owner.is_empty() { String::new() } else { format!("; those of another {} stay", owner.join(", ")) };
+        out += &format!("    table {}: {what}{others}\n", plan.tables[output.table].name);
+    }
+    out
 }
 
 fn describe_output(plan: &Plan, output: &FeedOutput, show: &dyn Fn(NodeId) -> String) -> String {

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod check;
+mod compare;
 mod demo;
 mod explain;
 mod generate;
@@ -78,6 +79,7 @@ fn dispatch(command: Command, manner: Manner) -> Result<Ending> {
         Command::Check(arguments) => check::check(&arguments, manner),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments, manner),
+        Command::Compare(arguments) => compare::compare(&arguments, manner),
         Command::Replay(arguments) => replay::replay(&arguments, manner),
         Command::Init(arguments) => print(arguments.preset.text),
         Command::Generate(arguments) => generate::generate(&arguments, manner),

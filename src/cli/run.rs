@@ -9,7 +9,7 @@ use crate::cli::{Ending, Manner, summary};
 use crate::error::Error;
 use crate::error::Position;
 use crate::error::Result;
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, ReportPlan, Settings};
 use crate::run::{self, Figures, Options, Report, Shutdown, sqlite_functions};
 use crate::sink::{Database, DeadLetterWriter, SqliteOptions, SqliteSink};
 
@@ -133,11 +133,16 @@ pub(super) fn into_database(
     drop(sink);
     figures.dead_letters = letters.publish()?.map(|_| errors.display().to_string());
     if !plan.reports.is_empty() {
-        let database = Database::open(db, &functions)?;
-        for report in &plan.reports {
-            let table = database.query_rows(&report.title, &report.sql, REPORT_ROWS)?;
-            figures.reports.push(Report { title: report.title.clone(), columns: table.columns, rows: table.rows });
-        }
+        figures.reports = reports(plan, &Database::open(db, &functions)?)?;
     }
     Ok(figures)
+}
+
+/// The results of a pipeline's reports.
+pub(super) fn reports(plan: &Plan, database: &Database) -> Result<Vec<Report>> {
+    let result = |report: &ReportPlan| {
+        let table = database.query_rows(&report.title, &report.sql, REPORT_ROWS)?;
+        Ok(Report { title: report.title.clone(), columns: table.columns, rows: table.rows })
+    };
+    plan.reports.iter().map(result).collect()
 }

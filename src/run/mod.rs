@@ -151,7 +151,9 @@ pub fn run(
         }
         let verifying = Instant::now();
         let mut increment = increment::open(&run, sink)?;
-        stages.verify += verifying.elapsed().as_secs_f64();
+        if increment.is_some() {
+            stages.verify += verifying.elapsed().as_secs_f64();
+        }
         let targets = match (&load, &increment) {
             (Some(load), _) => {
                 load.resume_letters(letters)?;
@@ -220,14 +222,15 @@ struct Stages {
 
 impl Stages {
     fn list(&self) -> Vec<(&'static str, f64)> {
-        vec![
-            ("verify", self.verify),
+        let verify = (self.verify > 0.0).then_some(("verify", self.verify));
+        let others = [
             ("read", self.read),
             ("compute", self.compute),
             ("sequence", self.sequence),
             ("merge", self.merge),
             ("write", self.write),
             ("publish", self.publish),
-        ]
+        ];
+        verify.into_iter().chain(others).collect()
     }
 }

@@ -12,6 +12,7 @@ fn every_command_has_help() {
         "check",
         "explain",
         "verify",
+        "compare",
         "replay",
         "init",
         "generate",

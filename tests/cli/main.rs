@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, which helpers do not have")]
 
+mod compare;
 mod databases;
 mod helps;
 mod inputs;

@@ -32,6 +32,18 @@ impl Database {
         Ok(Database { connection, path: path.to_owned() })
     }
 
+    /// Lets SELECTs read another database, too, under a name in front of its tables.
+    ///
+    /// # Errors
+    /// Of kind Output, when it cannot be read.
+    pub fn attach(&self, other: &Path, name: &str) -> Result<()> {
+        let absolute =
+            std::path::absolute(other).map_err(|error| Error::io(ErrorKind::Output, "open", other, &error))?;
+        let sql = format!("ATTACH ?1 AS {}", statements::quote(name));
+        let attached = self.connection.execute(&sql, [absolute.to_string_lossy()]);
+        attached.map(drop).map_err(|error| database_error("read", other, &error))
+    }
+
     /// Runs a SELECT, shows each row to `visit` until that breaks, and returns the names of the columns. `title` is
     /// what errors call the SELECT.
     ///
