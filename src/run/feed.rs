@@ -46,6 +46,8 @@ type States = Vec<Option<AggregationState>>;
 /// Where a feed is taken up.
 #[derive(Default)]
 pub(super) struct FeedStart {
+    /// For a table of rows: what is to be done.
+    pub(super) load: Option<OpenLoad>,
     /// What is known of the members of each input; nothing for a feed that is read as a whole.
     pub(super) members: Vec<VecDeque<MemberStart>>,
     /// Which rows count, if there is a watermark.
@@ -71,11 +73,11 @@ impl FeedRun<'_> {
         sink: &mut dyn Sink,
         targets: &[Target],
         letters: &mut DeadLetterWriter,
-        mut load: Option<OpenLoad>,
         start: FeedStart,
         progress: &mut dyn FnMut(Progress),
         stages: &mut Stages,
     ) -> Result<FeedOutcome> {
+        let FeedStart { mut load, members, watermark, figures } = start;
         let (inputs, mode) = (self.inputs, sink.mode());
         let buffer_count = self.buffer_count();
         let (blocks_in, blocks_out) = bounded(buffer_count);
@@ -95,7 +97,6 @@ impl FeedRun<'_> {
         let deduplicator = dedupe.map(|(options, _)| Deduplicator::new(&options));
         let known = load.as_mut().map(|load| std::mem::take(&mut load.known));
         let hasher = KeyHasher::new();
-        let FeedStart { members, watermark, figures } = start;
         let is_hashed =
             self.feed.incremental.as_ref().is_some_and(|incremental| incremental.mode == IncrementalMode::Append);
         let reader = StreamingReader {

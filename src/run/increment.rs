@@ -216,7 +216,7 @@ impl OpenIncrement<'_> {
                 known: if let Start::Above(value) = start { Some(*value) } else { None },
             }),
         };
-        FeedStart { members, watermark, figures }
+        FeedStart { load: None, members, watermark, figures }
     }
 
     /// Brings the tables up to date, and what is stored for the next run; returns their names and rows.

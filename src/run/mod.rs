@@ -164,9 +164,9 @@ pub fn run(
         };
         let start = match &mut increment {
             Some(increment) => increment.start(feed),
-            None => FeedStart { figures: FeedFigures::new(feed), ..FeedStart::default() },
+            None => FeedStart { load, figures: FeedFigures::new(feed), ..FeedStart::default() },
         };
-        let outcome = run.run(sink, &targets, letters, load, start, progress, &mut stages)?;
+        let outcome = run.run(sink, &targets, letters, start, progress, &mut stages)?;
         let feed_figures = outcome.figures.clone();
         if !feed_figures.is_conserved() {
             return Err(Error::new(
