@@ -262,7 +262,7 @@ impl OpenIncrement<'_> {
     /// What is known of all members now.
     fn prefixes(&self, members: Vec<(ReadMember, (u64, u64))>) -> Vec<PrefixEntry> {
         let mut read = members.into_iter().map(|(member, (lines, records))| {
-            let ReadMember { origin, names, hash, ending } = member;
+            let ReadMember { origin, names, hash, ending, checkpoint } = member;
             PrefixEntry {
                 input: origin.input.to_string(),
                 member: origin.member.as_deref().unwrap_or("").to_owned(),
@@ -273,7 +273,7 @@ impl OpenIncrement<'_> {
                 records,
                 is_complete: ending != Ending::Open,
                 is_settled: ending != Ending::Undecided,
-                checkpoint: Vec::new(),
+                checkpoint,
             }
         });
         let Start::Behind(starts) = &self.start else { return read.collect() };

@@ -51,7 +51,15 @@ impl Verifier<'_> {
                 None if known.len() == 0 => Vec::new(),
                 None => {
                     let mut verdicts = Vec::new();
-                    for member in input.open(&self.on_read())? {
+                    let mut members = input.open(&self.on_read())?;
+                    let is_resumable = self.feed.encoding.is_none();
+                    loop {
+                        let prefix = known.as_slice().first();
+                        let checkpoint = prefix.filter(|_| is_resumable).map_or(&[][..], |prefix| &prefix.checkpoint);
+                        let Some(member) = (if is_resumable { members.next_from(checkpoint) } else { members.next() })
+                        else {
+                            break;
+                        };
                         verdicts.push(match known.next() {
                             Some(prefix) => self.stream(member?, prefix)?,
                             None => Ok(MemberStart::New),
@@ -150,11 +158,11 @@ impl Verifier<'_> {
         Ok(hash)
     }
 
-    /// A stream, of which everything in front of what is new has to be read.
+    /// A stream, of which everything in front of what is new has to be read, from the last checkpoint on.
     fn stream(&self, member: Member, prefix: &PrefixEntry) -> Result<MemberVerdict> {
         let mut member = open(self.feed, None, member)?;
         let name = member.origin().to_string();
-        let mut hash = PrefixHash::default();
+        let mut hash = member.hash_in_front();
         let mut buffer = vec![0; PrefixHash::SECTION_BYTES];
         while hash.bytes() < prefix.byte_offset {
             self.check_shutdown()?;

@@ -77,6 +77,8 @@ pub(super) struct ReadMember {
     /// All of its bytes.
     pub(super) hash: PrefixHash,
     pub(super) ending: Ending,
+    /// Where unpacking it can go on.
+    pub(super) checkpoint: Vec<u8>,
 }
 
 /// Where reading a member begins.
@@ -190,7 +192,9 @@ impl StreamingReader<'_> {
                 }
                 continue;
             }
-            for member in input.open(&self.on_read)? {
+            let mut members = input.open(&self.on_read)?;
+            let is_resumable = self.is_hashed && self.feed.encoding.is_none();
+            while let Some(member) = if is_resumable { members.next_from(&[]) } else { members.next() } {
                 let member = member?;
                 let known = self.known.map_or(Known::New, |known| known.of(member.origin()));
                 let opened = match starts.pop_front() {
@@ -276,8 +280,9 @@ impl StreamingReader<'_> {
                 figures.busy += started.elapsed();
                 let Opened { member, blocks, names, hash, .. } = opened;
                 if let Some(hash) = hash {
-                    let (origin, ending) = (member.origin().clone(), blocks.ending());
-                    figures.members.push(ReadMember { origin, names, hash, ending });
+                    let (origin, ending, checkpoint) =
+                        (member.origin().clone(), blocks.ending(), member.checkpoint(&hash));
+                    figures.members.push(ReadMember { origin, names, hash, ending, checkpoint });
                 }
                 return Ok(hand_on(Block::at(end, Vec::new()), true));
             }

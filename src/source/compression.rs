@@ -111,7 +111,7 @@ pub(super) fn unpack(origin: Origin, size: Option<u64>, stream: Stream) -> Resul
         packing => packing,
     };
     let stream: Stream = match packing {
-        None => return Ok(Member { origin, size, packing: outer, stream }),
+        None => return Ok(Member { size, packing: outer, ..Member::new(origin, stream) }),
         Some(Packing::Gzip) => Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, stream))),
         Some(Packing::Zstd) => {
             let decoder = zstd(BufReader::with_capacity(READ_BYTES, stream));
@@ -126,7 +126,7 @@ pub(super) fn unpack(origin: Origin, size: Option<u64>, stream: Stream) -> Resul
             return Err(Error::new(ErrorKind::Input, message).help(help));
         }
     };
-    Ok(Member { size: None, packing: outer.or(packing), origin, stream })
+    Ok(Member { packing: outer.or(packing), ..Member::new(origin, stream) })
 }
 
 /// The frames of a zstd stream, one behind the other.

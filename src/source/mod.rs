@@ -1,9 +1,11 @@
 //! Bytes from the world: what a user names (files, globs, stdin) becomes streams of plain bytes, whatever they are packed
 //! in. Reads when it is asked to; knows nothing of CSV, starts no thread and writes nothing to disk.
 
+mod checkpoint;
 mod compression;
 mod encoding;
 mod expand;
+mod inflate;
 mod pipe;
 mod prefix;
 mod zip;
@@ -148,6 +150,17 @@ enum Rest {
     Archive(zip::Archive),
 }
 
+impl Members {
+    /// The next member, so that it can be taken up again where a checkpoint of this run says; from the checkpoint of an
+    /// earlier one, if the packed bytes in front of that are still the same.
+    pub fn next_from(&mut self, checkpoint: &[u8]) -> Option<Result<Member>> {
+        match &mut self.0 {
+            Rest::One(member) => member.take().map(Ok),
+            Rest::Archive(archive) => archive.next_from(checkpoint),
+        }
+    }
+}
+
 impl Iterator for Members {
     type Item = Result<Member>;
 
@@ -166,12 +179,46 @@ pub struct Member {
     size: Option<u64>,
     packing: Option<Packing>,
     stream: Stream,
+    resumable: Option<Resumable>,
+}
+
+/// What a member knows that can be taken up in the middle.
+struct Resumable {
+    /// The hash of the text in front of where it begins.
+    hash: PrefixHash,
+    latest: inflate::Latest,
 }
 
 impl Member {
     /// A member that is read from `stream`.
     pub fn new(origin: Origin, stream: Stream) -> Self {
-        Member { origin, size: None, packing: None, stream }
+        Member { origin, size: None, packing: None, stream, resumable: None }
+    }
+
+    fn packed(origin: Origin, packing: Packing, stream: Stream) -> Self {
+        Member { packing: Some(packing), ..Member::new(origin, stream) }
+    }
+
+    /// Adds the hash of what stands in front of where it begins, and where it can be taken up again.
+    fn resumable(self, hash: PrefixHash, latest: inflate::Latest) -> Self {
+        Member { resumable: Some(Resumable { hash, latest }), ..self }
+    }
+
+    /// The hash of the text in front of where it begins; of nothing, unless `Members::next_from` could go on from a
+    /// checkpoint.
+    pub fn hash_in_front(&self) -> PrefixHash {
+        self.resumable.as_ref().map(|resumable| resumable.hash.clone()).unwrap_or_default()
+    }
+
+    /// A checkpoint for `Members::next_from`, when all of it was read and `hash` is the hash of that; empty if there is
+    /// none.
+    pub fn checkpoint(&self, hash: &PrefixHash) -> Vec<u8> {
+        let latest = self.resumable.as_ref().and_then(|resumable| resumable.latest.lock().ok()?.clone());
+        let checkpoint = latest.filter(|checkpoint| checkpoint.crc.is_some()).and_then(|checkpoint| {
+            let parts = hash.parts_at(checkpoint.text / PrefixHash::PIECE_BYTES as u64)?;
+            Some(checkpoint::Checkpoint { parts, ..checkpoint })
+        });
+        checkpoint.map(|checkpoint| checkpoint.to_bytes()).unwrap_or_default()
     }
 
     /// Where its bytes come from.

@@ -3,6 +3,8 @@
 //! `Hasher` of the blake3 crate does that, too. What it does not do is take over parts that others have hashed, on other
 //! cores, and be written down: here the tree of the hash (section 2.1 of the BLAKE3 paper) is kept by its finished parts.
 
+use std::collections::VecDeque;
+
 use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
@@ -16,7 +18,12 @@ pub struct PrefixHash {
     /// What stands behind them: at least a byte, unless there are none at all. Which part of the tree the last piece ends
     /// depends on whether anything follows.
     rest: Vec<u8>,
+    /// `parts` as they were a few pieces ago, with the number of pieces then.
+    earlier: VecDeque<(u64, Vec<ChainingValue>)>,
 }
+
+/// How many earlier states are remembered.
+const EARLIER: usize = 32;
 
 impl PrefixHash {
     /// The size of a piece: what is hashed in one go.
@@ -24,6 +31,19 @@ impl PrefixHash {
 
     /// The size of a section: so many pieces that handing one to another core costs nothing beside hashing it.
     pub const SECTION_BYTES: usize = 16 * PrefixHash::PIECE_BYTES;
+
+    /// Goes on behind so many pieces that have these parts, and a part of a piece.
+    pub(super) fn resume(pieces: u64, parts: Vec<ChainingValue>, rest: &[u8]) -> Self {
+        PrefixHash { parts, pieces, rest: rest.to_vec(), earlier: VecDeque::new() }
+    }
+
+    /// The parts that it had behind so many pieces, if that is not too long ago.
+    pub(super) fn parts_at(&self, pieces: u64) -> Option<Vec<ChainingValue>> {
+        if pieces == self.pieces {
+            return Some(self.parts.clone());
+        }
+        self.earlier.iter().find(|(at, _)| *at == pieces).map(|(_, parts)| parts.clone())
+    }
 
     /// How many bytes it has taken.
     pub fn bytes(&self) -> u64 {
@@ -63,6 +83,10 @@ impl PrefixHash {
 
     /// Takes a part of so many pieces, a power of two, with something behind it: no two parts are the root's.
     fn push(&mut self, part: ChainingValue, pieces: u64) {
+        if self.earlier.len() == EARLIER {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back((self.pieces, self.parts.clone()));
         self.pieces += pieces;
         let mut part = part;
         while self.parts.len() >= self.pieces.count_ones() as usize

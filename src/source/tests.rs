@@ -489,3 +489,100 @@ fn a_pipe_is_read_as_a_stream() {
     assert_eq!(contents, only(b"a\n1\n"));
     writer.wait().unwrap();
 }
+
+/// A zip archive of one member, deflated as one stream.
+fn deflated(text: &[u8], level: i64) -> Vec<u8> {
+    let mut writer = ZipWriter::new(io::Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    writer.start_file("day.csv", options.compression_level(Some(level))).unwrap();
+    writer.write_all(text).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+/// Text that can be packed, but not into nothing.
+fn rows(bytes: usize) -> Vec<u8> {
+    let mut state = 7u64;
+    let mut text = Vec::new();
+    while text.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.extend(format!("{},{},item {}\n", text.len() / 20, state >> 40, state >> 60).bytes());
+    }
+    text.truncate(bytes);
+    text
+}
+
+/// Reads the only member from a checkpoint; returns where it began, its text from there on, and the next checkpoint.
+fn read_from(folder: &Folder, archive: &[u8], checkpoint: &[u8]) -> Result<(u64, Vec<u8>, Vec<u8>)> {
+    folder.put("day.zip", archive);
+    let input = expand(&[folder.named("day.zip")]).unwrap().remove(0);
+    let mut member = input.open(&ignore()).unwrap().next_from(checkpoint).unwrap()?;
+    let mut hash = member.hash_in_front();
+    let (start, mut text, mut buffer) = (hash.bytes(), Vec::new(), vec![0; 10_007]);
+    loop {
+        let read = member.fill(&mut buffer)?;
+        if read == 0 {
+            return Ok((start, text, member.checkpoint(&hash)));
+        }
+        hash.update(&buffer[..read]);
+        text.extend_from_slice(&buffer[..read]);
+    }
+}
+
+#[test]
+fn a_member_is_taken_up_where_an_earlier_archive_of_it_has_a_checkpoint() {
+    let (folder, whole) = (Folder::new(), rows(3_000_000));
+    for (level, first, second) in [(6, 700_000, 900_000), (4, 2_000_000, 3_000_000), (9, 1_500_000, 1_600_001)] {
+        let (start, text, checkpoint) = read_from(&folder, &deflated(&whole[..first], level), &[]).unwrap();
+        assert_eq!((start, text.len()), (0, first));
+        let longer = deflated(&whole[..second], level);
+        let (start, text, next) = read_from(&folder, &longer, &checkpoint).unwrap();
+        assert!(start as usize > first - 600_000 && (start as usize) < first, "{level}: from {start}");
+        assert!(text == whole[start as usize..second], "{level}: other text");
+        // From there on as well, and once more over the same archive.
+        let (_, _, from_whole) = read_from(&folder, &longer, &[]).unwrap();
+        assert!(next == from_whole, "{level}: another checkpoint");
+        let (start, text, _) = read_from(&folder, &longer, &next).unwrap();
+        assert!(start as usize > second - 600_000 && text == whole[start as usize..second]);
+    }
+}
+
+#[test]
+fn a_checkpoint_is_of_no_use_behind_other_packed_bytes() {
+    let (folder, whole) = (Folder::new(), rows(1_000_000));
+    let (_, _, checkpoint) = read_from(&folder, &deflated(&whole[..800_000], 6), &[]).unwrap();
+    let mut other = whole.clone();
+    other[100] ^= 1;
+    for (archive, expected) in [
+        (deflated(&other, 6), &other[..]),
+        (deflated(&whole, 9), &whole[..]),
+        (deflated(&whole[..1000], 6), &whole[..1000]),
+        (zip_of(&[("day.csv", &whole)], CompressionMethod::Stored), &whole[..]),
+    ] {
+        let (start, text, _) = read_from(&folder, &archive, &checkpoint).unwrap();
+        assert!(start == 0 && text == expected);
+    }
+    for damaged in [&checkpoint[..40], &[], &checkpoint[1..], &[&[2], &checkpoint[1..]].concat()] {
+        assert_eq!(read_from(&folder, &deflated(&whole, 6), damaged).unwrap().0, 0);
+    }
+    let gzipped = gzip(CSV);
+    let (_, text, none) = read_from(&folder, &deflated(&gzipped, 6), &[]).unwrap();
+    assert!(text == CSV && none.is_empty(), "what is packed twice is read, and cannot be taken up");
+}
+
+#[test]
+fn what_follows_a_checkpoint_is_checked() {
+    let (folder, whole) = (Folder::new(), rows(1_000_000));
+    let (_, _, checkpoint) = read_from(&folder, &deflated(&whole[..800_000], 6), &[]).unwrap();
+    let archive = deflated(&whole, 6);
+    let end = archive.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
+    let mut wrong_sum = archive.clone();
+    wrong_sum[end + 16] ^= 1;
+    let error = read_from(&folder, &wrong_sum, &checkpoint).unwrap_err();
+    assert!(error.to_string().contains("CRC-32"), "{error}");
+    let mut damaged = archive.clone();
+    damaged[end - 1000..end - 900].fill(0x55);
+    assert!(read_from(&folder, &damaged, &checkpoint).is_err());
+    let mut longer = archive;
+    longer[end + 24] ^= 0x40;
+    assert!(read_from(&folder, &longer, &checkpoint).is_err());
+}

@@ -2,20 +2,23 @@
 //! nothing to disk; the directory is read by the zip crate, whose own member streams borrow the archive.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
 
-use flate2::Crc;
+use crc32fast::Hasher;
 use flate2::bufread::DeflateDecoder;
 use zip::CompressionMethod;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::source::checkpoint::Checkpoint;
 use crate::source::compression::Packing;
 use crate::source::compression::READ_BYTES;
+use crate::source::inflate::{Inflater, Latest};
+use crate::source::prefix::PrefixHash;
 use crate::source::{Member, OnRead, Origin, Stream, compression, counted, printable};
 
 /// The most members of an archive, those that are passed over included. With the next bound it keeps the directory,
@@ -65,25 +68,97 @@ impl Archive {
     }
 
     fn member(&self, entry: &Entry) -> Result<Member> {
-        let origin = Origin { input: Arc::clone(&self.input), member: Some(Arc::clone(&entry.label)) };
+        let origin = self.origin(entry);
         match self.stream(entry) {
             Ok(stream) => compression::unpack(origin, Some(entry.size), stream),
             Err(cause) => Err(origin.error(Some(Packing::Zip), &cause)),
         }
     }
 
-    fn stream(&self, entry: &Entry) -> io::Result<Stream> {
+    fn origin(&self, entry: &Entry) -> Origin {
+        Origin { input: Arc::clone(&self.input), member: Some(Arc::clone(&entry.label)) }
+    }
+
+    /// The next member, from a checkpoint if it is still one, and in any case so that it can be taken up again.
+    pub(super) fn next_from(&mut self, checkpoint: &[u8]) -> Option<Result<Member>> {
+        let entry = self.entries.next()?;
+        if !matches!(entry.method, Method::Deflate) {
+            return Some(self.member(&entry));
+        }
+        let resumed = Checkpoint::parse(checkpoint).map(|checkpoint| self.resume(&entry, &checkpoint));
+        Some(match resumed {
+            Some(Ok(Some(member))) => Ok(member),
+            Some(Err(cause)) => Err(self.origin(&entry).error(Some(Packing::Zip), &cause)),
+            Some(Ok(None)) | None => {
+                let latest = Latest::default();
+                let stream = self.packed(&entry).map(|packed| {
+                    let inflater = Inflater::new(packed, entry.size, Arc::clone(&latest));
+                    Box::new(Checked::new(inflater, &entry).telling(&latest))
+                });
+                match stream {
+                    Ok(stream) => compression::unpack(self.origin(&entry), Some(entry.size), stream).map(|member| {
+                        match member.size {
+                            Some(_) => member.resumable(PrefixHash::default(), latest),
+                            // What is packed once more is unpacked behind what could be taken up.
+                            None => member,
+                        }
+                    }),
+                    Err(cause) => Err(self.origin(&entry).error(Some(Packing::Zip), &cause)),
+                }
+            }
+        })
+    }
+
+    /// A member from a checkpoint on; `None` if the packed bytes in front of it are others.
+    fn resume(&self, entry: &Entry, checkpoint: &Checkpoint) -> io::Result<Option<Member>> {
+        let (Some(text_hash), Some(crc)) = (checkpoint.text_hash(), checkpoint.crc) else { return Ok(None) };
+        if checkpoint.packed >= entry.packed || checkpoint.text > entry.size {
+            return Ok(None);
+        }
+        let mut packed = self.packed(entry)?;
+        let mut packed_hash = PrefixHash::default();
+        while packed_hash.bytes() < checkpoint.packed {
+            let left = usize::try_from(checkpoint.packed - packed_hash.bytes()).unwrap_or(usize::MAX);
+            let buffer = packed.fill_buf()?;
+            let taken = left.min(buffer.len());
+            if taken == 0 {
+                return Ok(None);
+            }
+            packed_hash.update(&buffer[..taken]);
+            packed.consume(taken);
+        }
+        let mut byte = [0];
+        packed.read_exact(&mut byte)?;
+        let [byte] = byte;
+        let is_same = packed_hash.finish() == checkpoint.packed_hash
+            && Checkpoint::low_bits_of(byte, checkpoint.bits) == checkpoint.low_bits;
+        if !is_same {
+            return Ok(None);
+        }
+        let latest = Latest::default();
+        let inflater = Inflater::resume(packed, entry.size, Arc::clone(&latest), checkpoint, packed_hash, byte);
+        let checked = Checked {
+            crc: Hasher::new_with_initial_len(crc, checkpoint.text),
+            count: checkpoint.text,
+            ..Checked::new(inflater, entry)
+        };
+        let member = Member::packed(self.origin(entry), Packing::Zip, Box::new(checked.telling(&latest)));
+        Ok(Some(member.resumable(text_hash, latest)))
+    }
+
+    /// The packed bytes of a member.
+    fn packed(&self, entry: &Entry) -> io::Result<BufReader<Stream>> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(entry.start))?;
-        let packed = counted(file.take(entry.packed), &self.on_read);
+        Ok(BufReader::with_capacity(READ_BYTES, counted(file.take(entry.packed), &self.on_read)))
+    }
+
+    fn stream(&self, entry: &Entry) -> io::Result<Stream> {
+        let packed = self.packed(entry)?;
         Ok(match entry.method {
             Method::Stored => Box::new(Checked::new(packed, entry)),
-            Method::Deflate => {
-                Box::new(Checked::new(DeflateDecoder::new(BufReader::with_capacity(READ_BYTES, packed)), entry))
-            }
-            Method::Zstd => {
-                Box::new(Checked::new(compression::zstd(BufReader::with_capacity(READ_BYTES, packed))?, entry))
-            }
+            Method::Deflate => Box::new(Checked::new(DeflateDecoder::new(packed), entry)),
+            Method::Zstd => Box::new(Checked::new(compression::zstd(packed)?, entry)),
         })
     }
 }
@@ -100,15 +175,31 @@ impl Iterator for Archive {
 /// A member's bytes, of which there must be as many, with the CRC-32, as the directory says.
 struct Checked<R> {
     reader: R,
-    crc: Crc,
+    crc: Hasher,
     count: u64,
+    /// Where unpacking can go on, which lacks the check sum.
+    latest: Option<Latest>,
     expected_crc: u32,
     expected_count: u64,
 }
 
 impl<R: Read> Checked<R> {
     fn new(reader: R, entry: &Entry) -> Self {
-        Checked { reader, crc: Crc::new(), count: 0, expected_crc: entry.crc, expected_count: entry.size }
+        let (crc, latest) = (Hasher::new(), None);
+        Checked { reader, crc, count: 0, latest, expected_crc: entry.crc, expected_count: entry.size }
+    }
+
+    /// Adds the check sum to places to go on from.
+    fn telling(self, latest: &Latest) -> Self {
+        Checked { latest: Some(Arc::clone(latest)), ..self }
+    }
+
+    fn tell(&self) {
+        if let Some(Ok(mut latest)) = self.latest.as_ref().map(|latest| latest.lock())
+            && let Some(checkpoint) = latest.as_mut().filter(|checkpoint| checkpoint.text == self.count)
+        {
+            checkpoint.crc = Some(self.crc.clone().finalize());
+        }
     }
 }
 
@@ -117,12 +208,17 @@ impl<R: Read> Read for Checked<R> {
         let count = self.reader.read(buffer)?;
         self.crc.update(&buffer[..count]);
         self.count += count as u64;
+        self.tell();
         let ended = count == 0 && !buffer.is_empty();
         let wrong = if self.count > self.expected_count || (ended && self.count < self.expected_count) {
             let side = if ended { "fewer" } else { "more" };
             format!("it has {side} than the {} bytes that the archive's directory says", self.expected_count)
-        } else if ended && self.crc.sum() != self.expected_crc {
-            format!("its CRC-32 is {:08x}, the archive's directory says {:08x}", self.crc.sum(), self.expected_crc)
+        } else if ended && self.crc.clone().finalize() != self.expected_crc {
+            format!(
+                "its CRC-32 is {:08x}, the archive's directory says {:08x}",
+                self.crc.clone().finalize(),
+                self.expected_crc
+            )
         } else {
             return Ok(count);
         };
