@@ -4,8 +4,8 @@ use ahash::RandomState;
 use hashbrown::HashSet;
 
 use crate::aggregate::format::{self, Damaged, Reader};
-use crate::aggregate::interner::{NULL_WORD, TextWords};
 use crate::aggregate::ordered;
+use crate::aggregate::words::{NULL_WORD, TextWords};
 use crate::chunk::{ColumnView, Physical, Selection};
 
 /// The pairs of group and value seen so far.

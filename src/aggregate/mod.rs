@@ -9,7 +9,6 @@ mod exact;
 mod extremes;
 mod format;
 mod groups;
-mod interner;
 mod keys;
 mod moments;
 mod ordered;
@@ -20,6 +19,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod values;
+mod words;
 
 use crate::aggregate::accumulator::{Accumulator, Kind};
 use crate::aggregate::keys::GroupKeys;

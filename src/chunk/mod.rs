@@ -4,12 +4,14 @@
 pub mod calendar;
 pub mod column;
 pub mod decimal;
+pub mod interner;
 pub mod parse;
 pub mod schema;
 
 use std::fmt;
 
 pub use column::{Cell, Column, ColumnBuilder, Scalar, Span, Text, TextBuilder, Values};
+pub use interner::Interner;
 pub use schema::{DataType, Field, Physical};
 
 /// A batch of rows in columns. All columns have `len` rows.
@@ -53,6 +55,15 @@ impl Selection {
     /// Whether no row is meant.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The rows, in order. Where it matters that the two shapes are told apart once, and not for each row, `for_each` does.
+    pub fn rows(&self) -> impl Iterator<Item = usize> + Clone {
+        let (len, rows) = match self {
+            Selection::All(len) => (*len, None),
+            Selection::Rows(rows) => (rows.len(), Some(rows)),
+        };
+        (0..len).map(move |at| rows.map_or(at, |rows| rows[at] as usize))
     }
 
     /// Calls `visit` with each row, in order; the two shapes are told apart once, not per row.

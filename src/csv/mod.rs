@@ -9,6 +9,8 @@ mod header;
 mod machine;
 mod number;
 mod parse;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 mod split;
 mod structure;
 #[cfg(test)]

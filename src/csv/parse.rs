@@ -3,9 +3,10 @@
 use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::chunk::{Reject, RejectCode, Span};
+use crate::csv::Dialect;
 use crate::csv::machine::{Fault, Frame, Frames, without_carriage_return};
 use crate::csv::split::Block;
-use crate::csv::{Dialect, structure};
+use crate::csv::structure::{Level, Structure};
 
 /// The good records of a block, field by field, and the rejected ones. Made to be used again for the next block.
 #[derive(Debug, Default)]
@@ -96,7 +97,7 @@ pub struct Parser {
     dialect: Dialect,
     fields: usize,
     /// Delimiters and line feeds of the lines in hand.
-    positions: Vec<u32>,
+    structure: Structure,
 }
 
 /// How many bytes of lines are looked at in one go: their positions stay in the first cache.
@@ -105,7 +106,7 @@ const WINDOW_BYTES: usize = 16 << 10;
 impl Parser {
     /// A parser for records of that many fields, at least one.
     pub fn new(dialect: Dialect, fields: usize) -> Self {
-        Parser { dialect, fields, positions: vec![0; WINDOW_BYTES + structure::SLACK] }
+        Parser { dialect, fields, structure: Structure::new(Level::best()) }
     }
 
     /// Replaces what `records` holds by the records of `block`.
@@ -178,33 +179,26 @@ impl Parser {
         records: &mut Records,
     ) {
         let (fields, limit) = (self.fields, self.dialect.record_limit());
-        let found = structure::find(&bytes[start..stop], self.dialect.delimiter, &mut self.positions);
-        let positions = std::mem::take(&mut self.positions);
+        let mut structure = std::mem::replace(&mut self.structure, Structure::new(Level::Portable));
+        let (positions, line_feeds) = structure.find(&bytes[start..stop], self.dialect.delimiter);
         // A record that is too long or not sound takes the slow way, on which it is rejected.
         let all_slow = limit < WINDOW_BYTES;
-        let mut rest = &positions[..found];
-        let mut line = start;
-        while !rest.is_empty() {
-            if let Some((row, behind)) = rest.split_at_checked(fields)
-                && !all_slow
-                && let Some(end) = regular(bytes, start, line, row)
-                && soundness.holds(line, end)
-            {
-                records.bounds.reserve(fields + 1);
+        records.bounds.reserve(line_feeds.len() * (fields + 1));
+        let (mut line, mut first) = (start, 0);
+        for line_feed in line_feeds {
+            let row = &positions[first..=*line_feed as usize];
+            let at = start + positions[*line_feed as usize] as usize;
+            let end = without_carriage_return(bytes, line, at, at + 1);
+            if row.len() == fields && end > line && !all_slow && soundness.holds(line, end) {
                 records.bounds.push(line as u32);
                 records.bounds.extend(row[..fields - 1].iter().map(|at| start as u32 + at + 1));
                 records.bounds.push(end as u32 + 1);
-                line = start + row[fields - 1] as usize + 1;
-                rest = behind;
-                continue;
+            } else {
+                self.line(bytes, line, at, at + 1, soundness, records);
             }
-            let Some(last) = rest.iter().position(|at| bytes[start + *at as usize] == b'\n') else { break };
-            let line_feed = start + rest[last] as usize;
-            self.line(bytes, line, line_feed, line_feed + 1, soundness, records);
-            line = line_feed + 1;
-            rest = &rest[last + 1..];
+            (line, first) = (at + 1, *line_feed as usize + 1);
         }
-        self.positions = positions;
+        self.structure = structure;
     }
 
     fn line(
@@ -322,18 +316,6 @@ impl<'a> Soundness<'a> {
         let rest = &self.bytes[start..];
         self.nul = start + memchr(0, rest).unwrap_or(rest.len());
     }
-}
-
-/// The end of a line with delimiters everywhere in `row` but for its last place, which is a line feed; `None` if it is
-/// not like that, or empty. Positions count from `base`.
-#[inline]
-fn regular(bytes: &[u8], base: usize, line: usize, row: &[u32]) -> Option<usize> {
-    let is_line_feed = |at: &u32| bytes[base + *at as usize] == b'\n';
-    let (last, delimiters) = row.split_last()?;
-    let early = delimiters.iter().fold(false, |early, at| early | is_line_feed(at));
-    let line_feed = base + *last as usize;
-    let end = without_carriage_return(bytes, line, line_feed, line_feed + 1);
-    (!early && is_line_feed(last) && end > line).then_some(end)
 }
 
 /// Calls `visit` with start and end of each field of a record with sound quoting.

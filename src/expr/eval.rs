@@ -1,5 +1,5 @@
 //! Evaluates a program over chunks: one match per node and chunk, a typed loop inside. What text functions and lookups
-//! make of a text column is computed once per distinct value. Does not parse, and knows nothing of tables.
+//! make of texts and dates is computed once per distinct value. Does not parse, and knows nothing of tables.
 
 mod dictionary;
 mod domains;
@@ -9,7 +9,7 @@ mod tests;
 use crate::chunk::{Cell, Column, ColumnBuilder, ColumnView, DataType, Scalar};
 use crate::expr::Lookup;
 use crate::expr::eval::dictionary::{Dictionary, append};
-use crate::expr::eval::domains::{Domain, Domains};
+use crate::expr::eval::domains::{Distinct, Domain, Domains, Key};
 use crate::expr::kernels::{self, Argument, Connective, Evaluated, Fault, Operand};
 use crate::expr::program::{FaultKind, Function, NodeId, Op, Program};
 
@@ -38,7 +38,8 @@ pub struct Evaluator<'p> {
     program: &'p Program,
     lookups: Vec<&'p Lookup>,
     roots: Vec<NodeId>,
-    domains: Domains,
+    domains: Vec<Domain>,
+    /// Parts stand in front of the pairs that are made of them.
     dictionaries: Vec<Dictionary>,
     /// The roots that are literals, each as a column of one row.
     literals: Vec<(NodeId, Column)>,
@@ -73,9 +74,9 @@ impl<'p> Evaluator<'p> {
     ) -> Self {
         let domains =
             if limits.window_rows == 0 { Domains::rows_only(program, roots) } else { Domains::new(program, roots) };
-        let dictionary = |(input, wanted): &(usize, Vec<NodeId>)| {
-            let memos = wanted.iter().map(|id| (*id, empty(program.data_type(*id)))).collect();
-            Dictionary::new(*input, memos, limits)
+        let dictionary = |plan: Distinct| {
+            let memos = plan.wanted.iter().map(|id| (*id, empty(program.data_type(*id)))).collect();
+            Dictionary::new(plan, memos, limits)
         };
         let literal = |id: &NodeId| {
             let value = program.as_literal(*id)?;
@@ -85,8 +86,8 @@ impl<'p> Evaluator<'p> {
             program,
             lookups,
             roots: roots.to_vec(),
-            dictionaries: domains.columns.iter().map(dictionary).collect(),
-            domains,
+            dictionaries: domains.dictionaries.into_iter().map(dictionary).collect(),
+            domains: domains.of,
             literals: roots.iter().filter_map(literal).collect(),
             values: Vec::new(),
             encoded_faults: Vec::new(),
@@ -109,67 +110,97 @@ impl<'p> Evaluator<'p> {
         self.values.clear();
         self.values.resize_with(self.program.nodes().len(), || None);
         self.encoded_faults.clear();
+        self.decide();
         for place in 0..self.dictionaries.len() {
-            self.dictionaries[place].decide();
             if self.dictionaries[place].active {
                 self.evaluate_distinct(place, inputs);
             }
         }
         for index in 0..self.values.len() {
-            let by_rows = match self.domains.of[index] {
+            let by_rows = match self.domains[index] {
                 Domain::None => false,
                 Domain::Rows | Domain::Everywhere => true,
-                Domain::Distinct(column) => !self.is_active(column),
+                Domain::Distinct(place) => !self.dictionaries[place].active,
             };
             if by_rows {
-                let frame = Frame { program: self.program, lookups: &self.lookups, inputs: Inputs::All(inputs), len };
+                self.gather_arguments(index);
+                let frame = Frame { program: self.program, lookups: &self.lookups, inputs, len };
                 self.values[index] = Some(frame.compute(index, &self.values));
             }
         }
         Results { evaluator: self, inputs, len }
     }
 
-    /// Computes the nodes of a text column for the values that were not seen before, and takes to the rows what is
-    /// needed there.
-    fn evaluate_distinct(&mut self, place: usize, inputs: &[Option<Column>]) {
-        let input = self.dictionaries[place].input;
-        let column = Inputs::All(inputs).column(input);
-        let dictionary = &mut self.dictionaries[place];
-        let fresh = dictionary.encode(column);
-        if !fresh.is_empty() {
-            let values = column.gather(&fresh);
-            let frame = Frame {
-                program: self.program,
-                lookups: &self.lookups,
-                inputs: Inputs::One(input, &values),
-                len: fresh.len(),
+    /// Gives up the dictionaries that do not pay, and those that are of no use without them.
+    fn decide(&mut self) {
+        for place in 0..self.dictionaries.len() {
+            let part_is_missing = match self.dictionaries[place].plan.key {
+                Key::Pair(parts) => parts.iter().any(|part| !self.dictionaries[*part].active),
+                Key::Text(_) | Key::Date(_) => false,
             };
+            let dictionary = &mut self.dictionaries[place];
+            dictionary.decide();
+            if dictionary.active && part_is_missing {
+                dictionary.give_up();
+            }
+        }
+        for place in (0..self.dictionaries.len()).rev() {
+            let is_part = |dictionary: &Dictionary| {
+                dictionary.active && matches!(dictionary.plan.key, Key::Pair(parts) if parts.contains(&place))
+            };
+            let is_used = !self.dictionaries[place].memos.is_empty() || self.dictionaries.iter().any(is_part);
+            if self.dictionaries[place].active && !is_used {
+                self.dictionaries[place].give_up();
+            }
+        }
+    }
+
+    /// Computes the nodes of a dictionary for the values that were not seen before.
+    fn evaluate_distinct(&mut self, place: usize, inputs: &[Option<Column>]) {
+        let (parts, rest) = self.dictionaries.split_at_mut(place);
+        let dictionary = &mut rest[0];
+        let fresh = match dictionary.plan.key {
+            Key::Text(input) | Key::Date(input) => dictionary.encode(column(inputs, input)),
+            Key::Pair([left, right]) => dictionary.encode_pairs([&parts[left], &parts[right]]),
+        };
+        if !fresh.is_empty() {
+            let mut values: Vec<Option<Column>> = inputs.iter().map(|_| None).collect();
+            for input in &dictionary.plan.inputs {
+                values[*input] = Some(column(inputs, *input).gather(&fresh));
+            }
+            let frame = Frame { program: self.program, lookups: &self.lookups, inputs: &values, len: fresh.len() };
             let mut computed: Vec<Option<Evaluated>> = vec![None; self.values.len()];
-            for index in 0..computed.len() {
-                if [Domain::Distinct(input), Domain::Everywhere].contains(&self.domains.of[index]) {
-                    computed[index] = Some(frame.compute(index, &computed));
-                }
+            for index in &dictionary.plan.nodes {
+                computed[*index] = Some(frame.compute(*index, &computed));
             }
             for (id, memo) in &mut dictionary.memos {
-                match &computed[id.0 as usize] {
-                    Some(evaluated) => append(memo, evaluated),
-                    None => append(memo, &Evaluated { column: values.clone(), faults: Vec::new() }),
+                match (&computed[id.0 as usize], &self.program.node(*id).op) {
+                    (Some(evaluated), _) => append(memo, evaluated),
+                    (None, Op::Input(input)) => {
+                        append(memo, &Evaluated { column: column(&values, *input).clone(), faults: Vec::new() });
+                    }
+                    (None, op) => unreachable!("{op:?} is wanted and not computed"),
                 }
             }
         }
-        let dictionary = &self.dictionaries[place];
         for (id, memo) in &dictionary.memos {
-            if self.domains.gathered[id.0 as usize] {
-                self.values[id.0 as usize] = Some(dictionary.rows_of(memo));
-            }
             if self.roots.contains(id) {
                 self.encoded_faults.push((*id, dictionary.faults_of(memo)));
             }
         }
     }
 
-    fn is_active(&self, column: usize) -> bool {
-        self.dictionaries.iter().any(|dictionary| dictionary.input == column && dictionary.active)
+    /// Takes to the rows what a node that is computed there needs of the dictionaries.
+    fn gather_arguments(&mut self, index: usize) {
+        for argument in self.program.nodes()[index].op.arguments() {
+            let place = argument.0 as usize;
+            if let Domain::Distinct(dictionary) = self.domains[place]
+                && self.values[place].is_none()
+                && let Some(memo) = self.dictionaries[dictionary].memo(argument)
+            {
+                self.values[place] = Some(self.dictionaries[dictionary].rows_of(memo));
+            }
+        }
     }
 }
 
@@ -192,7 +223,7 @@ impl<'a> Results<'a> {
             return view;
         }
         match (&evaluator.program.node(root).op, &evaluator.values[root.0 as usize]) {
-            (Op::Input(column), _) => ColumnView::Rows(Inputs::All(self.inputs).column(*column)),
+            (Op::Input(column), _) => ColumnView::Rows(self::column(self.inputs, *column)),
             (_, Some(evaluated)) => ColumnView::Rows(&evaluated.column),
             (_, None) => match evaluator.literals.iter().find(|(id, _)| *id == root) {
                 Some((_, entries)) => {
@@ -255,23 +286,14 @@ fn empty(data_type: DataType) -> Evaluated {
     Evaluated { column: ColumnBuilder::new(data_type.physical(), 0).finish(), faults: Vec::new() }
 }
 
-/// Where inputs come from: a chunk, or the new values of one of its columns.
-#[derive(Debug, Clone, Copy)]
-enum Inputs<'a> {
-    All(&'a [Option<Column>]),
-    One(usize, &'a Column),
-}
-
-impl<'a> Inputs<'a> {
-    fn column(self, place: usize) -> &'a Column {
-        let column = match self {
-            Inputs::All(columns) => columns.get(place).and_then(Option::as_ref),
-            Inputs::One(only, column) => (only == place).then_some(column),
-        };
-        match column {
-            Some(column) => column,
-            None => panic!("column {place} is needed and absent"),
-        }
+/// An input column.
+///
+/// # Panics
+/// If it is absent.
+fn column(inputs: &[Option<Column>], place: usize) -> &Column {
+    match inputs.get(place) {
+        Some(Some(column)) => column,
+        _ => panic!("column {place} is needed and absent"),
     }
 }
 
@@ -280,7 +302,7 @@ impl<'a> Inputs<'a> {
 struct Frame<'a> {
     program: &'a Program,
     lookups: &'a [&'a Lookup],
-    inputs: Inputs<'a>,
+    inputs: &'a [Option<Column>],
     len: usize,
 }
 
@@ -313,7 +335,7 @@ impl<'a> Frame<'a> {
     {
         let node = self.program.node(id);
         let (operand, faults): (Operand<'v>, &'v [Fault]) = match (&node.op, &values[id.0 as usize]) {
-            (Op::Input(column), _) => (Operand::Column(self.inputs.column(*column)), &[]),
+            (Op::Input(column), _) => (Operand::Column(self::column(self.inputs, *column)), &[]),
             (Op::Literal(value), _) => (Operand::Scalar(value.as_cell()), &[]),
             (_, Some(evaluated)) => (Operand::Column(&evaluated.column), &evaluated.faults),
             (op, None) => unreachable!("{op:?} is used before it is computed"),

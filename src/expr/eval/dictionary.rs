@@ -1,21 +1,21 @@
-//! Expressions of one text column, computed once for each distinct value of it. Which nodes those are is decided in
-//! `domains`; how they are computed, in `kernels`.
+//! Expressions of few distinct values, computed once for each of them: of a text, of a date, or of several of these. Which
+//! nodes those are is decided in `domains`; how they are computed, in `kernels`.
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::HashMap;
 
-use crate::chunk::{Column, Span, Text, Values};
+use crate::chunk::{Column, Interner, Span, Text, Values};
 use crate::expr::eval::DictionaryLimits;
+use crate::expr::eval::domains::{Distinct, Key};
 use crate::expr::kernels::{Evaluated, Fault};
 use crate::expr::program::NodeId;
 
-/// The distinct values of a column, numbered in order of first appearance, and what nodes are for each of them.
+/// The distinct values of its key, numbered in order of first appearance, and what nodes are for each of them.
 #[derive(Debug)]
 pub(super) struct Dictionary {
-    /// The column, by its place in the input.
-    pub(super) input: usize,
-    /// Whether it is still in use: a column with few repeated values is better computed row by row.
+    pub(super) plan: Distinct,
+    /// Whether it is still in use: what has few repeated values is better computed row by row.
     pub(super) active: bool,
     /// Counts the times that all entries were forgotten.
     pub(super) generation: u64,
@@ -23,22 +23,35 @@ pub(super) struct Dictionary {
     pub(super) codes: Vec<u32>,
     /// What nodes are for each entry, for the nodes that are wanted outside.
     pub(super) memos: Vec<(NodeId, Evaluated)>,
-    entries: HashTable<Entry>,
+    values: Numbered,
+    /// For pairs: the generations of what they are made of.
+    generations_of_parts: [u64; 2],
     null_code: Option<u32>,
     count: u32,
-    bytes: Vec<u8>,
-    hasher: ahash::RandomState,
     limits: DictionaryLimits,
     window: Window,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    hash: u64,
-    start: u32,
-    len: u32,
-    code: u32,
+/// How values are told apart.
+#[derive(Debug)]
+enum Numbered {
+    /// The code of each number of the interner, and the texts.
+    Texts(Interner, Vec<u32>),
+    Days(Days),
+    /// Entries of two other dictionaries.
+    Pairs(HashMap<(u32, u32), u32, ahash::RandomState>),
 }
+
+/// Dates near the first one are found by their distance from it.
+#[derive(Debug, Default)]
+struct Days {
+    /// The first day that `near` has.
+    base: Option<i64>,
+    near: Vec<u32>,
+    far: HashMap<i64, u32, ahash::RandomState>,
+}
+
+const UNKNOWN: u32 = u32::MAX;
 
 /// Rows since the last decision on whether the dictionary pays.
 #[derive(Debug, Default)]
@@ -49,46 +62,73 @@ struct Window {
 }
 
 impl Dictionary {
-    pub(super) fn new(input: usize, memos: Vec<(NodeId, Evaluated)>, limits: DictionaryLimits) -> Self {
+    pub(super) fn new(plan: Distinct, memos: Vec<(NodeId, Evaluated)>, limits: DictionaryLimits) -> Self {
         Dictionary {
-            input,
+            values: Numbered::new(plan.key),
+            plan,
             active: true,
             generation: 0,
             codes: Vec::new(),
             memos,
-            entries: HashTable::new(),
+            generations_of_parts: [0; 2],
             null_code: None,
             count: 0,
-            bytes: Vec::new(),
-            hasher: ahash::RandomState::new(),
             limits,
             window: Window::default(),
         }
     }
 
-    /// Finds the codes of a chunk's values, and returns the rows in which a value appears for the first time.
+    /// Finds the codes of a column's values, and returns the rows in which a value appears for the first time.
     pub(super) fn encode(&mut self, column: &Column) -> Vec<u32> {
-        let used_bytes = self.bytes.len() + self.memos.iter().map(|(_, memo)| text_bytes(&memo.column)).sum::<usize>();
-        if self.count as usize > self.limits.entries || used_bytes > self.limits.bytes {
-            self.forget();
-        }
-        let Values::Text(text) = &column.values else { unreachable!("dictionaries are made for text") };
+        self.make_room();
         let mut fresh = Vec::new();
         let mut codes = std::mem::take(&mut self.codes);
         codes.clear();
-        match &column.validity {
-            None => codes.extend(text.iter().enumerate().map(|(row, value)| self.code(value, row as u32, &mut fresh))),
-            Some(flags) => codes.extend(text.iter().zip(flags).enumerate().map(|(row, (value, valid))| {
-                if *valid {
-                    self.code(value, row as u32, &mut fresh)
-                } else {
-                    self.code_of_null(row as u32, &mut fresh)
+        match (&mut self.values, &column.values) {
+            (Numbered::Texts(interner, code_of), Values::Text(text)) => {
+                for row in 0..column.len() {
+                    let known = if column.is_valid(row) {
+                        let (number, is_new) = interner.number(text, row);
+                        if is_new {
+                            code_of.push(UNKNOWN);
+                        }
+                        &mut code_of[number as usize]
+                    } else {
+                        self.null_code.get_or_insert(UNKNOWN)
+                    };
+                    codes.push(code(known, &mut self.count, row, &mut fresh));
                 }
-            })),
+            }
+            (Numbered::Days(days), Values::Int(values)) => {
+                for (row, value) in values.iter().enumerate() {
+                    let known =
+                        if column.is_valid(row) { days.slot(*value) } else { self.null_code.get_or_insert(UNKNOWN) };
+                    codes.push(code(known, &mut self.count, row, &mut fresh));
+                }
+            }
+            (_, values) => unreachable!("no dictionary of this kind is made for {:?}", values.physical()),
         }
         self.codes = codes;
-        self.window.rows += column.len();
-        self.window.new += fresh.len();
+        self.count_rows(fresh.len());
+        fresh
+    }
+
+    /// The same for pairs of the entries of two dictionaries, which have encoded the chunk already.
+    pub(super) fn encode_pairs(&mut self, [left, right]: [&Dictionary; 2]) -> Vec<u32> {
+        self.make_room();
+        let now = [left.generation, right.generation];
+        if self.generations_of_parts != now {
+            self.forget();
+            self.generations_of_parts = now;
+        }
+        let Numbered::Pairs(code_of) = &mut self.values else { unreachable!("its key is a pair") };
+        let mut fresh = Vec::new();
+        self.codes.clear();
+        for (row, pair) in left.codes.iter().zip(&right.codes).enumerate() {
+            let known = code_of.entry((*pair.0, *pair.1)).or_insert(UNKNOWN);
+            self.codes.push(code(known, &mut self.count, row, &mut fresh));
+        }
+        self.count_rows(fresh.len());
         fresh
     }
 
@@ -99,13 +139,17 @@ impl Dictionary {
             return;
         }
         if self.window.first_is_over && self.window.new * 2 > self.window.rows {
-            self.forget();
-            self.active = false;
-            self.entries = HashTable::new();
-            self.bytes = Vec::new();
-            self.codes = Vec::new();
+            self.give_up();
         }
         self.window = Window { first_is_over: true, ..Window::default() };
+    }
+
+    /// Is not used any more, and needs no memory.
+    pub(super) fn give_up(&mut self) {
+        self.forget();
+        self.active = false;
+        self.codes = Vec::new();
+        self.values = Numbered::new(self.plan.key);
     }
 
     /// What a node is for each entry, if that is kept.
@@ -130,49 +174,74 @@ impl Dictionary {
         self.codes.iter().enumerate().filter_map(fault).collect()
     }
 
-    #[inline]
-    fn code(&mut self, value: &[u8], row: u32, fresh: &mut Vec<u32>) -> u32 {
-        let hash = self.hasher.hash_one(value);
-        let bytes = &self.bytes;
-        let is_value = |entry: &Entry| {
-            entry.hash == hash && &bytes[entry.start as usize..entry.start as usize + entry.len as usize] == value
-        };
-        match self.entries.find(hash, is_value) {
-            Some(entry) => entry.code,
-            None => {
-                fresh.push(row);
-                self.insert(hash, value)
-            }
+    /// Starts over past a limit.
+    fn make_room(&mut self) {
+        let texts = if let Numbered::Texts(interner, _) = &self.values { interner.text_bytes() } else { 0 };
+        let used_bytes = texts + self.memos.iter().map(|(_, memo)| text_bytes(&memo.column)).sum::<usize>();
+        if self.count as usize > self.limits.entries || used_bytes > self.limits.bytes {
+            self.forget();
         }
     }
 
-    fn insert(&mut self, hash: u64, value: &[u8]) -> u32 {
-        let code = self.count;
-        let entry = Entry { hash, start: self.bytes.len() as u32, len: value.len() as u32, code };
-        self.bytes.extend_from_slice(value);
-        self.entries.insert_unique(hash, entry, |entry| entry.hash);
-        self.count += 1;
-        code
-    }
-
-    fn code_of_null(&mut self, row: u32, fresh: &mut Vec<u32>) -> u32 {
-        if let Some(code) = self.null_code {
-            return code;
-        }
-        fresh.push(row);
-        self.null_code = Some(self.count);
-        self.count += 1;
-        self.count - 1
+    fn count_rows(&mut self, new: usize) {
+        self.window.rows += self.codes.len();
+        self.window.new += new;
     }
 
     fn forget(&mut self) {
-        self.entries.clear();
-        self.bytes.clear();
+        match &mut self.values {
+            Numbered::Texts(interner, code_of) => {
+                interner.clear();
+                code_of.clear();
+            }
+            Numbered::Days(days) => *days = Days::default(),
+            Numbered::Pairs(code_of) => code_of.clear(),
+        }
         self.null_code = None;
         self.count = 0;
         self.generation += 1;
         self.memos.iter_mut().for_each(|(_, memo)| clear(memo));
     }
+}
+
+impl Numbered {
+    fn new(key: Key) -> Self {
+        match key {
+            Key::Text(_) => Numbered::Texts(Interner::default(), Vec::new()),
+            Key::Date(_) => Numbered::Days(Days::default()),
+            Key::Pair(_) => Numbered::Pairs(HashMap::default()),
+        }
+    }
+}
+
+impl Days {
+    /// Days on either side of the first one: ninety years.
+    const NEAR: i64 = 1 << 15;
+
+    #[inline]
+    fn slot(&mut self, day: i64) -> &mut u32 {
+        let base = *self.base.get_or_insert(day - Days::NEAR);
+        match usize::try_from(day - base) {
+            Ok(at) if at < 2 * Days::NEAR as usize => {
+                if at >= self.near.len() {
+                    self.near.resize(at + 1, UNKNOWN);
+                }
+                &mut self.near[at]
+            }
+            _ => self.far.entry(day).or_insert(UNKNOWN),
+        }
+    }
+}
+
+/// The code in a slot, which is given the next one if it has none.
+#[inline(always)]
+fn code(slot: &mut u32, count: &mut u32, row: usize, fresh: &mut Vec<u32>) -> u32 {
+    if *slot == UNKNOWN {
+        fresh.push(row as u32);
+        *slot = *count;
+        *count += 1;
+    }
+    *slot
 }
 
 /// Appends what a node is for further entries.

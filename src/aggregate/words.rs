@@ -1,10 +1,7 @@
 //! Texts as small integers: a dictionary that only grows, and the memory of what an encoder calls the same texts.
 
-use ahash::RandomState;
-use hashbrown::HashTable;
-
 use crate::aggregate::rows;
-use crate::chunk::{ColumnView, Selection};
+use crate::chunk::{ColumnView, Interner, Selection};
 
 /// The word of NULL; text number n has the word n + 1.
 pub(super) const NULL_WORD: u32 = 0;
@@ -19,17 +16,29 @@ pub(super) struct TextWords {
     /// The word of each entry of an encoded column, as far as rows have used it.
     remembered: Vec<u32>,
     generation: Option<u64>,
+    /// The numbers of the values at hand, kept for its allocation.
+    numbers: Vec<u32>,
 }
 
 impl TextWords {
     /// Calls `visit` with the word of each selected row, in order.
     pub(super) fn for_each(&mut self, view: &ColumnView<'_>, selection: &Selection, mut visit: impl FnMut(u32)) {
         let texts = rows::texts(view);
-        let TextWords { interner, remembered, generation: known } = self;
+        let TextWords { interner, remembered, generation: known, numbers } = self;
         match view {
-            ColumnView::Rows(_) => rows::for_each_row(view, selection, |place| {
-                visit(place.map_or(NULL_WORD, |row| interner.word(texts.get(row))));
-            }),
+            ColumnView::Rows(column) => {
+                match (selection, &column.validity) {
+                    (Selection::All(len), None) => interner.numbers(texts, 0..*len, numbers),
+                    (_, validity) => {
+                        let is_valid = |row: &usize| validity.as_ref().is_none_or(|valid| valid[*row]);
+                        interner.numbers(texts, selection.rows().filter(is_valid), numbers);
+                    }
+                }
+                let mut numbers = numbers.iter();
+                rows::for_each_row(view, selection, |place| {
+                    visit(place.and_then(|_| numbers.next()).map_or(NULL_WORD, |number| number + 1));
+                });
+            }
             ColumnView::Encoded { codes, entries, generation } => {
                 if *known != Some(*generation) {
                     remembered.clear();
@@ -40,7 +49,7 @@ impl TextWords {
                     let code = codes[row] as usize;
                     let mut word = remembered[code];
                     if word == UNKNOWN {
-                        word = if entries.is_valid(code) { interner.word(texts.get(code)) } else { NULL_WORD };
+                        word = if entries.is_valid(code) { interner.number(texts, code).0 + 1 } else { NULL_WORD };
                         remembered[code] = word;
                     }
                     visit(word);
@@ -51,7 +60,7 @@ impl TextWords {
 
     /// The word of a text.
     pub(super) fn word(&mut self, text: &[u8]) -> u32 {
-        self.interner.word(text)
+        self.interner.number_of_text(text).0 + 1
     }
 
     /// Forgets the entries of encoded columns, but no text.
@@ -62,8 +71,8 @@ impl TextWords {
 
     /// Numbers the texts of `other` too; the result has the word here for each word there.
     pub(super) fn merge(&mut self, other: &TextWords) -> Vec<u32> {
-        let texts = (0..other.interner.ends.len() as u32).map(|number| other.interner.get(number));
-        std::iter::once(NULL_WORD).chain(texts.map(|text| self.interner.word(text))).collect()
+        let texts = (0..other.interner.len() as u32).map(|number| other.interner.get(number));
+        std::iter::once(NULL_WORD).chain(texts.map(|text| self.word(text))).collect()
     }
 
     /// The text of a word that is not NULL's.
@@ -73,52 +82,14 @@ impl TextWords {
 
     /// All words, NULL's first, then in the order of their texts by bytes.
     pub(super) fn sorted(&self) -> Vec<u32> {
-        let mut words: Vec<u32> = (0..=self.interner.ends.len() as u32).collect();
+        let mut words: Vec<u32> = (0..=self.interner.len() as u32).collect();
         words[1..].sort_unstable_by(|a, b| self.get(*a).cmp(self.get(*b)));
         words
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.interner.bytes.capacity()
-            + self.interner.ends.capacity() * size_of::<usize>()
-            + self.interner.table.allocation_size()
-            + self.remembered.capacity() * size_of::<u32>()
+        self.interner.memory_bytes() + (self.remembered.capacity() + self.numbers.capacity()) * size_of::<u32>()
     }
-}
-
-/// Distinct texts, one behind the other, numbered in order of first appearance.
-#[derive(Debug, Clone, Default)]
-struct Interner {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-    table: HashTable<u32>,
-    hasher: RandomState,
-}
-
-impl Interner {
-    fn word(&mut self, text: &[u8]) -> u32 {
-        let hash = self.hasher.hash_one(text);
-        if let Some(number) = self.table.find(hash, |number| self.get(*number) == text) {
-            return number + 1;
-        }
-        let number = self.ends.len() as u32;
-        assert!(number < UNKNOWN - 1, "more distinct texts than 32 bits can number");
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len());
-        let Interner { bytes, ends, table, hasher } = self;
-        table.insert_unique(hash, number, |number| hasher.hash_one(text_of(bytes, ends, *number)));
-        number + 1
-    }
-
-    fn get(&self, number: u32) -> &[u8] {
-        text_of(&self.bytes, &self.ends, number)
-    }
-}
-
-fn text_of<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
-    let number = number as usize;
-    let start = if number == 0 { 0 } else { ends[number - 1] };
-    &bytes[start..ends[number]]
 }
 
 #[cfg(test)]
