@@ -10,6 +10,7 @@ use std::ops::Range;
 use ahash::RandomState;
 use hashbrown::HashTable;
 
+use crate::aggregate::guesses::{Guesses, NO_GROUP};
 use crate::aggregate::words::{NULL_WORD, TextWords};
 use crate::aggregate::{ordered, rows};
 use crate::chunk::calendar;
@@ -27,8 +28,11 @@ pub(super) struct GroupKeys {
     table: HashTable<u32>,
     /// Seeded at random, so that no input can be made to collide; results do not depend on it.
     hasher: RandomState,
+    guesses: Guesses,
     /// The key tuples of the rows at hand, kept for its allocation.
     row_words: Vec<u32>,
+    /// The words of their first keys, likewise.
+    first_words: Vec<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,7 +63,9 @@ impl GroupKeys {
             words: Vec::new(),
             table: HashTable::new(),
             hasher: RandomState::new(),
+            guesses: Guesses::default(),
             row_words: Vec::new(),
+            first_words: Vec::new(),
         }
     }
 
@@ -71,6 +77,15 @@ impl GroupKeys {
     /// Puts the group of each selected row into `group_of_row`. New keys become new groups, numbered on.
     pub(super) fn number(&mut self, keys: &[ColumnView<'_>], selection: &Selection, group_of_row: &mut Vec<u32>) {
         assert_eq!(keys.len(), self.columns.len(), "a view for each key");
+        if self.columns.len() > 1 && self.guesses.pay() && matches!(self.columns[0].encoding, Encoding::Text(_)) {
+            self.guess(keys, selection, group_of_row);
+        } else {
+            self.look_up(keys, selection, group_of_row);
+        }
+    }
+
+    /// `number` by looking for the key of every row.
+    fn look_up(&mut self, keys: &[ColumnView<'_>], selection: &Selection, group_of_row: &mut Vec<u32>) {
         let mut row_words = std::mem::take(&mut self.row_words);
         row_words.clear();
         row_words.resize(selection.len() * self.stride, 0);
@@ -83,6 +98,37 @@ impl GroupKeys {
         group_of_row.resize(selection.len(), 0);
         self.find_or_add(&row_words, group_of_row);
         self.row_words = row_words;
+    }
+
+    /// `number` by guesses, which are checked; only what was guessed wrong is looked for.
+    fn guess(&mut self, keys: &[ColumnView<'_>], selection: &Selection, group_of_row: &mut Vec<u32>) {
+        let mut first_words = std::mem::take(&mut self.first_words);
+        first_words.clear();
+        first_words.resize(selection.len(), NULL_WORD);
+        self.columns[0].encode(&keys[0], selection, &mut first_words, 0, 1);
+        self.guesses.guess(&first_words, group_of_row);
+        let mut offset = self.columns[0].width();
+        for (column, view) in self.columns.iter_mut().zip(keys).skip(1) {
+            column.check(view, selection, group_of_row, &self.words, offset, self.stride);
+            offset += column.width();
+        }
+        let (mut places, mut rows) = (Vec::new(), Vec::new());
+        for (place, row) in selection.rows().enumerate() {
+            if group_of_row[place] == NO_GROUP {
+                places.push(place);
+                rows.push(row as u32);
+            }
+        }
+        if !rows.is_empty() {
+            let mut groups = Vec::new();
+            self.look_up(keys, &Selection::Rows(rows), &mut groups);
+            for (place, group) in places.iter().zip(groups) {
+                group_of_row[*place] = group;
+                self.guesses.correct(first_words[*place], group);
+            }
+        }
+        self.guesses.count(first_words.len(), places.len());
+        self.first_words = first_words;
     }
 
     /// Takes the groups of `other`; the result has the group here for each group there.
@@ -108,9 +154,9 @@ impl GroupKeys {
     /// The groups in the order of their keys.
     pub(super) fn into_sorted(self) -> SortedKeys {
         let groups = self.len();
-        let GroupKeys { columns, stride, mut words, table, row_words, .. } = self;
+        let GroupKeys { columns, stride, mut words, table, row_words, first_words, guesses, .. } = self;
         // Sorting needs memory; what is of no more use makes room for it.
-        drop((table, row_words));
+        drop((table, row_words, first_words, guesses));
         let mut offset = 0;
         let columns = columns
             .into_iter()
@@ -183,7 +229,8 @@ impl GroupKeys {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let texts: usize = self.columns.iter().map(KeyColumn::memory_bytes).sum();
-        texts + (self.words.capacity() + self.row_words.capacity()) * size_of::<u32>() + self.table.allocation_size()
+        let words = self.words.capacity() + self.row_words.capacity() + self.first_words.capacity();
+        texts + words * size_of::<u32>() + self.table.allocation_size() + self.guesses.memory_bytes()
     }
 
     /// The group of each key tuple. Few words are the common case, and worth a loop that knows their number.
@@ -218,15 +265,15 @@ impl GroupKeys {
     ) {
         let GroupKeys { words, table, hasher, stride, .. } = self;
         for (tuple, group) in tuples.clone().zip(&mut *groups) {
-            *group = table.find(hash_of(hasher, tuple.as_ref()), |_| true).copied().unwrap_or(UNKNOWN);
+            *group = table.find(hash_of(hasher, tuple.as_ref()), |_| true).copied().unwrap_or(NO_GROUP);
         }
         for (tuple, group) in tuples.zip(groups) {
-            if *group == UNKNOWN || key_of(words, *group) != tuple {
+            if *group == NO_GROUP || key_of(words, *group) != tuple {
                 let hash = hash_of(hasher, tuple.as_ref());
                 let found = table.find(hash, |group| key_of(words, *group) == tuple).copied();
                 *group = found.unwrap_or_else(|| {
                     let group = u32::try_from(words.len() / *stride).ok();
-                    let group = group.filter(|group| *group != UNKNOWN).expect("more groups than 32 bits can number");
+                    let group = group.filter(|group| *group != NO_GROUP).expect("more groups than 32 bits can number");
                     words.extend_from_slice(tuple.as_ref());
                     table.insert_unique(hash, group, |group| hash_of(hasher, key_of(words, *group).as_ref()));
                     group
@@ -235,9 +282,6 @@ impl GroupKeys {
         }
     }
 }
-
-/// No group: there is none of the key's hash.
-const UNKNOWN: u32 = u32::MAX;
 
 /// The rank of each word.
 fn ranks(word_of_rank: &[u32]) -> Vec<u32> {
@@ -316,6 +360,30 @@ impl KeyColumn {
                     let values = rows::ints(view);
                     rows::for_each_row(view, selection, |place| write(place.map(|at| ordered::from_int(values[at]))));
                 }
+            }
+        }
+    }
+
+    /// Forgets the groups, named in order of the selected rows, whose words at `offset` are not those of the row.
+    fn check(
+        &mut self,
+        view: &ColumnView<'_>,
+        selection: &Selection,
+        groups: &mut [u32],
+        words: &[u32],
+        offset: usize,
+        stride: usize,
+    ) {
+        if let Encoding::Text(texts) = &mut self.encoding {
+            texts.check(view, selection, groups, |group| words[group as usize * stride + offset]);
+            return;
+        }
+        let width = self.width();
+        let mut own = vec![0; selection.len() * width];
+        self.encode(view, selection, &mut own, 0, width);
+        for (group, own) in groups.iter_mut().zip(own.chunks_exact(width)) {
+            if *group != NO_GROUP && words[*group as usize * stride + offset..][..width] != *own {
+                *group = NO_GROUP;
             }
         }
     }

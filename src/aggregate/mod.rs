@@ -9,6 +9,7 @@ mod exact;
 mod extremes;
 mod format;
 mod groups;
+mod guesses;
 mod keys;
 mod moments;
 mod ordered;

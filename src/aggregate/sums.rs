@@ -76,8 +76,15 @@ impl IntSums {
         let (low, overflowed) = sum.low.overflowing_add(value);
         *sum = IntSum { low, count: sum.count + count };
         if overflowed {
-            *self.carries.entry(group as u32).or_default() += value.signum();
+            self.carry(group, value.signum());
         }
+    }
+
+    /// Apart, so that the loop around `add` stays small.
+    #[cold]
+    #[inline(never)]
+    fn carry(&mut self, group: usize, carry: i64) {
+        *self.carries.entry(group as u32).or_default() += carry;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Texts as small integers: a dictionary that only grows, and the memory of what an encoder calls the same texts.
 
+use crate::aggregate::guesses::NO_GROUP;
 use crate::aggregate::rows;
 use crate::chunk::{ColumnView, Interner, Selection};
 
@@ -53,6 +54,41 @@ impl TextWords {
                         remembered[code] = word;
                     }
                     visit(word);
+                });
+            }
+        }
+    }
+
+    /// Forgets the groups, named in order of the selected rows, whose word at `word_of` is not that of the row. A group that
+    /// is forgotten in vain is found again.
+    pub(super) fn check(
+        &self,
+        view: &ColumnView<'_>,
+        selection: &Selection,
+        groups: &mut [u32],
+        word_of: impl Fn(u32) -> u32,
+    ) {
+        let texts = rows::texts(view);
+        let mut groups = groups.iter_mut();
+        match view {
+            ColumnView::Rows(_) => rows::for_each_row(view, selection, |place| {
+                let Some(group) = groups.next().filter(|group| **group != NO_GROUP) else { return };
+                let word = word_of(*group);
+                let is_right = match place {
+                    None => word == NULL_WORD,
+                    Some(row) => word != NULL_WORD && self.interner.is_number_of(word - 1, texts, row),
+                };
+                if !is_right {
+                    *group = NO_GROUP;
+                }
+            }),
+            ColumnView::Encoded { codes, generation, .. } => {
+                let remembered = if self.generation == Some(*generation) { &self.remembered[..] } else { &[] };
+                selection.for_each(|row| {
+                    let Some(group) = groups.next().filter(|group| **group != NO_GROUP) else { return };
+                    if remembered.get(codes[row] as usize) != Some(&word_of(*group)) {
+                        *group = NO_GROUP;
+                    }
                 });
             }
         }

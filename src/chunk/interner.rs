@@ -60,11 +60,16 @@ impl Interner {
             self.table.find(hash, |entry| entry.hash == hash as u32).map_or(UNKNOWN, |entry| entry.number)
         }));
         for (row, number) in rows.zip(numbers) {
-            let head = Head::new(&text.bytes, text.spans[row]);
-            if *number == UNKNOWN || !self.is(*number, head, || text.get(row)) {
-                *number = self.number_of(head, text.get(row)).0;
+            if *number == UNKNOWN || !self.is_number_of(*number, text, row) {
+                *number = self.number(text, row).0;
             }
         }
+    }
+
+    /// Whether value `row` of `text` is the text of a number.
+    #[inline(always)]
+    pub fn is_number_of(&self, number: u32, text: &Text, row: usize) -> bool {
+        self.is(number, Head::new(&text.bytes, text.spans[row]), || text.get(row))
     }
 
     /// The number of a text that is not in a column.
