@@ -67,7 +67,7 @@ impl Decoder {
             let mut pass = Pass {
                 column,
                 nulls: &self.nulls,
-                quote: self.quote.filter(|_| records.quoted()),
+                quote: self.quote,
                 records,
                 scratch: &mut self.scratch,
                 faults: &mut faults,
@@ -103,7 +103,6 @@ impl Decoder {
 struct Pass<'a> {
     column: &'a DecodeColumn,
     nulls: &'a Nulls,
-    /// `None` also when no field of the block is quoted.
     quote: Option<u8>,
     records: &'a Records,
     scratch: &'a mut Vec<u8>,
@@ -113,20 +112,14 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Nothing is read of a text that has no quotes.
     fn texts(&mut self, bytes: &mut Vec<u8>) -> Vec<Span> {
-        let mut spans = Vec::with_capacity(self.records.len());
-        for (row, (start, end)) in self.records.column(self.column.field).enumerate() {
-            let mut value = start..end;
-            if let Some(inner) = self.inner(bytes, &value) {
-                value = inner;
-                if self.quote.is_some_and(|quote| memchr(quote, &bytes[value.clone()]).is_some()) {
-                    self.scratch.clear();
-                    unquote(&bytes[start..end], self.quote, self.scratch);
-                    value = bytes.len()..bytes.len() + self.scratch.len();
-                    bytes.extend_from_slice(self.scratch);
-                }
-            }
-            if self.nulls.contain(&bytes[value.clone()]) {
+        let records = self.records;
+        let mut quoted = Quoted::new(records);
+        let mut spans = Vec::with_capacity(records.len());
+        for (row, (start, end)) in records.column(self.column.field).enumerate() {
+            let value = if quoted.is_next(row) { self.unquoted(bytes, start..end) } else { start..end };
+            if self.nulls.contain(bytes, &value) {
                 self.null(row);
             }
             spans.push(Span { start: value.start as u32, len: value.len() as u32 });
@@ -134,7 +127,20 @@ impl Pass<'_> {
         spans
     }
 
-    /// Values of a type other than TEXT: `fast` where it can, `chunk::parse` where it cannot.
+    /// Where the text of a field of a record with quotes is; behind the block, if it is not in the block as it stands.
+    fn unquoted(&mut self, bytes: &mut Vec<u8>, field: Range<usize>) -> Range<usize> {
+        let Some(quote) = self.quote.filter(|quote| bytes[field.clone()].first() == Some(quote)) else { return field };
+        let inner = field.start + 1..field.end - 1;
+        if memchr(quote, &bytes[inner.clone()]).is_none() {
+            return inner;
+        }
+        self.scratch.clear();
+        unquote(&bytes[field], self.quote, self.scratch);
+        bytes.extend_from_slice(self.scratch);
+        bytes.len() - self.scratch.len()..bytes.len()
+    }
+
+    /// Values of a type other than TEXT: `fast` where it can, `chunk::parse` where it cannot, as with quotes.
     #[inline]
     fn typed<T: Default>(
         &mut self,
@@ -142,10 +148,11 @@ impl Pass<'_> {
         fast: impl Fn(&[u8], Range<usize>) -> Option<T>,
         from_scalar: impl Fn(&Scalar) -> T,
     ) -> Vec<T> {
+        let mut quoted = Quoted::new(self.records);
         let mut values = Vec::with_capacity(self.records.len());
         for (row, (start, end)) in self.records.column(self.column.field).enumerate() {
-            let field = self.inner(bytes, &(start..end)).unwrap_or(start..end);
-            let value = if self.nulls.contain(&bytes[field.clone()]) { None } else { fast(bytes, field) };
+            let is_slow = quoted.is_next(row) || self.nulls.contain(bytes, &(start..end));
+            let value = if is_slow { None } else { fast(bytes, start..end) };
             let value = value.or_else(|| self.slow(row, &bytes[start..end]).as_ref().map(&from_scalar));
             values.push(value.unwrap_or_default());
         }
@@ -157,7 +164,7 @@ impl Pass<'_> {
         let mut text = std::mem::take(self.scratch);
         text.clear();
         unquote(field, self.quote, &mut text);
-        let value = if self.nulls.contain(&text) {
+        let value = if self.nulls.contain(&text, &(0..text.len())) {
             self.null(row);
             None
         } else {
@@ -165,13 +172,6 @@ impl Pass<'_> {
         };
         *self.scratch = text;
         value
-    }
-
-    /// What stands between the quotes of a quoted field.
-    #[inline]
-    fn inner(&self, bytes: &[u8], field: &Range<usize>) -> Option<Range<usize>> {
-        let quoted = !field.is_empty() && self.quote.is_some_and(|quote| bytes[field.start] == quote);
-        quoted.then(|| field.start + 1..field.end - 1)
     }
 
     fn null(&mut self, row: usize) {
@@ -208,8 +208,29 @@ impl Nulls {
     }
 
     #[inline]
-    fn contain(&self, text: &[u8]) -> bool {
-        if text.is_empty() { self.empty } else { self.others.iter().any(|null| **null == *text) }
+    fn contain(&self, bytes: &[u8], text: &Range<usize>) -> bool {
+        if text.is_empty() { self.empty } else { self.others.iter().any(|null| **null == bytes[text.clone()]) }
+    }
+}
+
+/// The records with quotes, on the way through all of them.
+struct Quoted<'a>(std::iter::Copied<std::slice::Iter<'a, u32>>, Option<u32>);
+
+impl<'a> Quoted<'a> {
+    fn new(records: &'a Records) -> Self {
+        let mut rows = records.quoted().iter().copied();
+        let first = rows.next();
+        Quoted(rows, first)
+    }
+
+    /// Whether this row, which is behind the last one asked for, has quotes.
+    #[inline(always)]
+    fn is_next(&mut self, row: usize) -> bool {
+        let is_quoted = self.1 == Some(row as u32);
+        if is_quoted {
+            self.1 = self.0.next();
+        }
+        is_quoted
     }
 }
 

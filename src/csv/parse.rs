@@ -19,7 +19,8 @@ pub struct Records {
     /// For each good record the start of each field, then the end of the last plus one: every field ends one byte in
     /// front of the next bound, because its delimiter has one byte.
     bounds: Vec<u32>,
-    quoted: bool,
+    /// The good records with quotes in them, ascending.
+    quoted: Vec<u32>,
     lines: u32,
 }
 
@@ -68,9 +69,9 @@ impl Records {
         rows.map(move |bounds| (bounds[field] as usize, bounds[field + 1] as usize - 1))
     }
 
-    /// Whether any field may be quoted.
-    pub(super) fn quoted(&self) -> bool {
-        self.quoted
+    /// The good records of which a field may be quoted, ascending.
+    pub(super) fn quoted(&self) -> &[u32] {
+        &self.quoted
     }
 
     fn clear(&mut self, fields: usize) {
@@ -78,7 +79,7 @@ impl Records {
         self.good_ahead.clear();
         self.bounds.clear();
         self.fields = fields;
-        self.quoted = false;
+        self.quoted.clear();
         self.lines = 0;
     }
 
@@ -126,8 +127,11 @@ impl Parser {
                 None => break,
                 Some(Frame::Lines { next }) => self.lines(bytes, start, next, &mut soundness, records),
                 Some(Frame::Record { end, .. }) => {
-                    records.quoted = true;
+                    let row = records.len();
                     self.record(bytes, start, end, &mut soundness, records);
+                    if records.len() > row {
+                        records.quoted.push(row as u32);
+                    }
                 }
                 Some(Frame::Malformed { fault, end, .. }) => {
                     let (code, reason) = self.explain(fault);
