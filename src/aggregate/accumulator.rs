@@ -5,15 +5,15 @@ use crate::aggregate::extremes::{End, Extremes};
 use crate::aggregate::format::{self, Damaged, Reader};
 use crate::aggregate::moments::{Deviation, Moments};
 use crate::aggregate::rows;
-use crate::aggregate::sums::{self, DoubleSums, IntSums};
+use crate::aggregate::sums::DoubleSums;
 use crate::aggregate::values::ValueLists;
 use crate::aggregate::{Aggregate, AggregateFunction};
-use crate::chunk::{Cell, Column, ColumnBuilder, ColumnView, DataType, Physical, Selection, decimal};
+use crate::chunk::{Cell, Column, ColumnBuilder, ColumnView, DataType, Physical, Selection};
 
 /// What is accumulated. Functions of one kind and one argument share an accumulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Rows, or values that are not NULL.
+    /// Values that are not NULL.
     Count,
     Distinct,
     Sum,
@@ -28,7 +28,8 @@ impl Kind {
             Avg, Count, CountDistinct, CountRows, Max, Median, MedianGap, Min, StddevGap, StddevPop, StddevSamp, Sum,
         };
         match function {
-            CountRows | Count => Kind::Count,
+            Count => Kind::Count,
+            CountRows => panic!("a tally counts rows"),
             CountDistinct => Kind::Distinct,
             Sum | Avg => Kind::Sum,
             Min => Kind::Extreme(End::Least),
@@ -44,7 +45,6 @@ impl Kind {
 pub(super) enum Accumulator {
     Counts(Vec<u64>),
     Distinct(Distinct),
-    IntSums(IntSums),
     DoubleSums(DoubleSums),
     Extremes(Extremes),
     Moments(Moments),
@@ -57,7 +57,6 @@ macro_rules! delegate {
         match $self {
             Accumulator::Counts($counts) => $expression,
             Accumulator::Distinct(inner) => inner.$method($($argument),*),
-            Accumulator::IntSums(inner) => inner.$method($($argument),*),
             Accumulator::DoubleSums(inner) => inner.$method($($argument),*),
             Accumulator::Extremes(inner) => inner.$method($($argument),*),
             Accumulator::Moments(inner) => inner.$method($($argument),*),
@@ -73,7 +72,6 @@ impl Accumulator {
             (Kind::Count, _) => Accumulator::Counts(Vec::new()),
             (Kind::Distinct, _) => Accumulator::Distinct(Distinct::new(physical)),
             (Kind::Extreme(end), _) => Accumulator::Extremes(Extremes::new(end, physical)),
-            (Kind::Sum, Physical::Int) => Accumulator::IntSums(IntSums::default()),
             (Kind::Sum, Physical::Double) => Accumulator::DoubleSums(DoubleSums::default()),
             (Kind::Moments, Physical::Int | Physical::Double) => Accumulator::Moments(Moments::new(physical)),
             (Kind::Values, Physical::Int | Physical::Double) => Accumulator::Values(ValueLists::new(argument)),
@@ -86,17 +84,13 @@ impl Accumulator {
         delegate!(self, counts => counts.resize(groups, 0), resize(groups));
     }
 
-    /// Takes the selected rows of a chunk, whose groups are `groups`; without an argument, every row counts.
-    pub(super) fn update(&mut self, groups: &[u32], argument: Option<&ColumnView<'_>>, selection: &Selection) {
-        match (self, argument) {
-            (Accumulator::Counts(counts), None) => groups.iter().for_each(|group| counts[*group as usize] += 1),
-            (accumulator, Some(view)) => delegate!(
-                accumulator,
-                counts => rows::for_each_value(groups, view, selection, |group, _| counts[group] += 1),
-                update(groups, view, selection)
-            ),
-            (_, None) => panic!("only count(*) has no argument"),
-        }
+    /// Takes the selected rows of a chunk, whose groups are `groups`.
+    pub(super) fn update(&mut self, groups: &[u32], argument: &ColumnView<'_>, selection: &Selection) {
+        delegate!(
+            self,
+            counts => rows::for_each_value(groups, argument, selection, |group, _| counts[group] += 1),
+            update(groups, argument, selection)
+        );
     }
 
     /// Takes all of `other`, whose groups have the numbers `group_of_group` here.
@@ -106,7 +100,6 @@ impl Accumulator {
                 group_of_group.iter().zip(from).for_each(|(group, count)| counts[*group as usize] += count);
             }
             (Accumulator::Distinct(into), Accumulator::Distinct(from)) => into.merge(from, group_of_group),
-            (Accumulator::IntSums(into), Accumulator::IntSums(from)) => into.merge(from, group_of_group),
             (Accumulator::DoubleSums(into), Accumulator::DoubleSums(from)) => into.merge(from, group_of_group),
             (Accumulator::Extremes(into), Accumulator::Extremes(from)) => into.merge(from, group_of_group),
             (Accumulator::Moments(into), Accumulator::Moments(from)) => into.merge(from, group_of_group),
@@ -130,7 +123,7 @@ impl Accumulator {
 
     /// The results for these groups, or the place of the first one among them whose result does not fit its type.
     pub(super) fn results(&mut self, aggregate: Aggregate, groups: &[u32]) -> Result<Column, usize> {
-        use AggregateFunction::{Avg, MedianGap, StddevGap, StddevSamp, Sum};
+        use AggregateFunction::{MedianGap, StddevGap, StddevSamp, Sum};
         let function = aggregate.function;
         let scale = aggregate.argument.scale();
         let data_type = aggregate.result();
@@ -138,12 +131,6 @@ impl Accumulator {
             Accumulator::Counts(counts) => collect(data_type, groups, |group| Ok(count(counts[group as usize]))),
             Accumulator::Distinct(distinct) => collect(data_type, groups, |group| Ok(count(distinct.get(group)))),
             Accumulator::Extremes(extremes) => collect(data_type, groups, |group| Ok(extremes.get(group))),
-            Accumulator::IntSums(sums) => collect(data_type, groups, |group| match sums.get(group) {
-                (_, 0) => Ok(Cell::Null),
-                (sum, count) if function == Avg => double(sums::mean(sum, count, scale)),
-                (sum, _) if data_type == DataType::Integer => i64::try_from(sum).map(Cell::Int).map_err(|_| DoesNotFit),
-                (sum, _) => double(decimal::to_f64(sum, scale)),
-            }),
             Accumulator::DoubleSums(sums) => collect(data_type, groups, |group| match sums.get(group) {
                 (_, 0) => Ok(Cell::Null),
                 (sum, _) if function == Sum => double(sum.quotient(&[])),
@@ -174,9 +161,9 @@ impl Accumulator {
     }
 }
 
-struct DoesNotFit;
+pub(super) struct DoesNotFit;
 
-fn collect<'a>(
+pub(super) fn collect<'a>(
     data_type: DataType,
     groups: &[u32],
     mut result: impl FnMut(u32) -> Result<Cell<'a>, DoesNotFit>,
@@ -189,11 +176,11 @@ fn collect<'a>(
 }
 
 /// A count as an INTEGER; 2^63 rows are out of reach.
-fn count(count: u64) -> Cell<'static> {
+pub(super) fn count(count: u64) -> Cell<'static> {
     Cell::Int(count as i64)
 }
 
-fn double(value: f64) -> Result<Cell<'static>, DoesNotFit> {
+pub(super) fn double(value: f64) -> Result<Cell<'static>, DoesNotFit> {
     if value.is_finite() { Ok(Cell::Double(value)) } else { Err(DoesNotFit) }
 }
 

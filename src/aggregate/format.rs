@@ -11,7 +11,8 @@
 //! like their values do, NULL first, and all keys that begin with the same values lie together: they are those from the
 //! bytes of these values on, below the same bytes with `ff` behind them.
 //!
-//! A **state** has the accumulators one behind the other. Numbers are LEB128; signed ones are zigzag-coded before.
+//! A **state** has counts of rows and sums of integers and decimals in front, then the other accumulators, one behind the
+//! other, each in the order of the aggregates. Numbers are LEB128; signed ones are zigzag-coded before.
 //!
 //! | accumulator | bytes |
 //! |---|---|
@@ -31,7 +32,7 @@ use crate::aggregate::ordered;
 use crate::chunk::{Cell, Physical};
 
 /// The version of the format.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// Bytes that no state of this aggregation has written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

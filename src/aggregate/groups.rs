@@ -1,7 +1,8 @@
 //! What a state has come to: the groups in the order of their keys, handed out batch by batch.
 
 use crate::aggregate::keys::SortedKeys;
-use crate::aggregate::{Input, Planned};
+use crate::aggregate::tally::Tally;
+use crate::aggregate::{Input, Origin, Planned};
 use crate::chunk::{Column, DataType};
 use crate::error::{Error, ErrorKind};
 
@@ -12,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 pub struct Groups {
     keys: SortedKeys,
     aggregates: Vec<Planned>,
+    tally: Tally,
     accumulators: Vec<Input>,
     /// How many groups have been handed out.
     done: usize,
@@ -21,8 +23,8 @@ impl Groups {
     /// How many groups a batch has, unless it is the last one.
     pub const BATCH: usize = 4096;
 
-    pub(super) fn new(keys: SortedKeys, aggregates: Vec<Planned>, accumulators: Vec<Input>) -> Self {
-        Groups { keys, aggregates, accumulators, done: 0 }
+    pub(super) fn new(keys: SortedKeys, aggregates: Vec<Planned>, tally: Tally, accumulators: Vec<Input>) -> Self {
+        Groups { keys, aggregates, tally, accumulators, done: 0 }
     }
 
     /// How many groups there are, those that have been handed out included.
@@ -41,8 +43,12 @@ impl Iterator for Groups {
             return None;
         }
         let mut columns = self.keys.columns(groups);
-        for (index, Planned { aggregate, accumulator }) in self.aggregates.iter().enumerate() {
-            match self.accumulators[*accumulator].accumulator.results(*aggregate, groups) {
+        for (index, Planned { aggregate, origin }) in self.aggregates.iter().enumerate() {
+            let results = match origin {
+                Origin::Tally(slot) => self.tally.results(*slot, *aggregate, groups),
+                Origin::Accumulator(place) => self.accumulators[*place].accumulator.results(*aggregate, groups),
+            };
+            match results {
                 Ok(column) => columns.push(column),
                 Err(place) => {
                     let (group, data_type) = (self.keys.describe(groups[place]), aggregate.result());

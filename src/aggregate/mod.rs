@@ -17,6 +17,7 @@ mod rows;
 mod spec;
 mod stored;
 mod sums;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -24,7 +25,8 @@ mod words;
 
 use crate::aggregate::accumulator::{Accumulator, Kind};
 use crate::aggregate::keys::GroupKeys;
-use crate::chunk::{ColumnView, DataType, Selection};
+use crate::aggregate::tally::Tally;
+use crate::chunk::{ColumnView, DataType, Physical, Selection};
 
 pub use format::{Damaged, STATE_VERSION};
 pub use groups::{Groups, Overflow};
@@ -36,23 +38,33 @@ pub use stored::StoredGroup;
 pub struct AggregationState {
     keys: GroupKeys,
     aggregates: Vec<Planned>,
+    tally: Tally,
     accumulators: Vec<Input>,
     /// The group of each selected row of the chunk at hand, kept for its allocation.
     group_of_row: Vec<u32>,
 }
 
-/// An aggregate and the accumulator that its result is read from.
+/// An aggregate and where its result is read from.
 #[derive(Debug, Clone, Copy)]
 struct Planned {
     aggregate: Aggregate,
-    accumulator: usize,
+    origin: Origin,
+}
+
+/// Where a result is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A place of the tally.
+    Tally(usize),
+    /// One of the accumulators.
+    Accumulator(usize),
 }
 
 /// An accumulator and the argument that it takes.
 #[derive(Debug, Clone)]
 struct Input {
     kind: Kind,
-    argument: Option<usize>,
+    argument: usize,
     accumulator: Accumulator,
 }
 
@@ -64,21 +76,13 @@ impl AggregationState {
     /// # Panics
     /// If a function is not defined for the type of its argument, which the binder has seen to.
     pub fn new(keys: &[DataType], aggregates: &[(Aggregate, Option<usize>)]) -> Self {
-        let mut accumulators: Vec<Input> = Vec::new();
-        let aggregates = aggregates
-            .iter()
-            .map(|(aggregate, argument)| {
-                let kind = Kind::of(aggregate.function);
-                let equal = |input: &Input| input.kind == kind && input.argument == *argument;
-                let accumulator = accumulators.iter().position(equal).unwrap_or_else(|| {
-                    let accumulator = Accumulator::new(kind, aggregate.argument);
-                    accumulators.push(Input { kind, argument: *argument, accumulator });
-                    accumulators.len() - 1
-                });
-                Planned { aggregate: *aggregate, accumulator }
-            })
-            .collect();
-        AggregationState { keys: GroupKeys::new(keys), aggregates, accumulators, group_of_row: Vec::new() }
+        let (mut tally, mut accumulators) = (Tally::default(), Vec::new());
+        let planned = |(aggregate, argument): &(Aggregate, Option<usize>)| {
+            let origin = origin(*aggregate, *argument, &mut tally, &mut accumulators);
+            Planned { aggregate: *aggregate, origin }
+        };
+        let aggregates = aggregates.iter().map(planned).collect();
+        AggregationState { keys: GroupKeys::new(keys), aggregates, tally, accumulators, group_of_row: Vec::new() }
     }
 
     /// Takes the selected rows of a chunk: a view for each key and each argument.
@@ -90,9 +94,10 @@ impl AggregationState {
     /// If a view is not of the type announced to `new`, or shorter than the selection.
     pub fn update(&mut self, keys: &[ColumnView<'_>], arguments: &[ColumnView<'_>], selection: &Selection) {
         self.keys.number(keys, selection, &mut self.group_of_row);
+        self.resize();
+        self.tally.update(&self.group_of_row, arguments, selection);
         for Input { argument, accumulator, .. } in &mut self.accumulators {
-            accumulator.resize(self.keys.len());
-            accumulator.update(&self.group_of_row, argument.map(|place| &arguments[place]), selection);
+            accumulator.update(&self.group_of_row, &arguments[*argument], selection);
         }
     }
 
@@ -108,18 +113,17 @@ impl AggregationState {
         }
         let group_of_group = self.keys.merge(other.keys);
         assert_eq!(self.accumulators.len(), other.accumulators.len(), "states of one aggregation");
+        self.resize();
+        self.tally.merge(other.tally, &group_of_group);
         for (into, from) in self.accumulators.iter_mut().zip(other.accumulators) {
-            into.accumulator.resize(self.keys.len());
             into.accumulator.merge(from.accumulator, &group_of_group);
         }
     }
 
     /// The results, in the order of the keys. Without keys there is exactly one group, rows or not.
     pub fn finish(mut self) -> Groups {
-        for input in &mut self.accumulators {
-            input.accumulator.resize(self.keys.len());
-        }
-        Groups::new(self.keys.into_sorted(), self.aggregates, self.accumulators)
+        self.resize();
+        Groups::new(self.keys.into_sorted(), self.aggregates, self.tally, self.accumulators)
     }
 
     /// How many groups there are.
@@ -132,7 +136,18 @@ impl AggregationState {
     /// eight bytes for each distinct text among the keys.
     pub fn memory_bytes(&self) -> usize {
         let accumulators: usize = self.accumulators.iter().map(|input| input.accumulator.memory_bytes()).sum();
-        self.keys.memory_bytes() + accumulators + self.group_of_row.capacity() * size_of::<u32>()
+        self.keys.memory_bytes()
+            + self.tally.memory_bytes()
+            + accumulators
+            + self.group_of_row.capacity() * size_of::<u32>()
+    }
+
+    /// Makes room for all groups.
+    fn resize(&mut self) {
+        self.tally.resize(self.keys.len());
+        for input in &mut self.accumulators {
+            input.accumulator.resize(self.keys.len());
+        }
     }
 
     /// Forgets the entries of encoded views: whoever updates next may number them in another way.
@@ -142,4 +157,17 @@ impl AggregationState {
             input.accumulator.forget_encodings();
         }
     }
+}
+
+/// Where the result of an aggregate is read from: what others have already, or something new.
+fn origin(aggregate: Aggregate, argument: Option<usize>, tally: &mut Tally, accumulators: &mut Vec<Input>) -> Origin {
+    use AggregateFunction::{Avg, Sum};
+    let is_tallied = matches!(aggregate.function, Sum | Avg) && aggregate.argument.physical() == Physical::Int;
+    let Some(argument) = argument.filter(|_| !is_tallied) else { return Origin::Tally(tally.slot(argument)) };
+    let kind = Kind::of(aggregate.function);
+    let equal = |input: &Input| input.kind == kind && input.argument == argument;
+    Origin::Accumulator(accumulators.iter().position(equal).unwrap_or_else(|| {
+        accumulators.push(Input { kind, argument, accumulator: Accumulator::new(kind, aggregate.argument) });
+        accumulators.len() - 1
+    }))
 }

@@ -27,12 +27,13 @@ impl AggregationState {
         mut visit: impl FnMut(StoredGroup<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let sorted = self.keys.sorted(order, groups.min(self.groups()));
-        self.accumulators.iter_mut().for_each(|input| input.accumulator.resize(self.keys.len()));
+        self.resize();
         let (mut key, mut state) = (Vec::new(), Vec::new());
         for group in sorted {
             key.clear();
             state.clear();
             order.iter().for_each(|column| put_key(&mut key, self.keys.cell(group, *column)));
+            self.tally.store(group, &mut state);
             self.accumulators.iter_mut().for_each(|input| input.accumulator.store(group, &mut state));
             visit(StoredGroup { key: &key, state: &state })?;
         }
@@ -62,9 +63,10 @@ impl AggregationState {
         let views: Vec<ColumnView<'_>> = keys.iter().map(ColumnView::Rows).collect();
         let mut numbers = std::mem::take(&mut self.group_of_row);
         self.keys.number(&views, &Selection::All(groups.len()), &mut numbers);
-        self.accumulators.iter_mut().for_each(|input| input.accumulator.resize(self.keys.len()));
+        self.resize();
         for (stored, number) in groups.iter().zip(&numbers) {
             let mut reader = Reader::new(stored.state);
+            self.tally.take_stored(*number, &mut reader)?;
             self.accumulators.iter_mut().try_for_each(|input| input.accumulator.take_stored(*number, &mut reader))?;
             if !reader.is_done() {
                 return Err(Damaged);
