@@ -87,6 +87,12 @@ impl Error {
         Error::new(kind, format!("cannot {verb} {}: {cause}", path.display()))
     }
 
+    /// An I/O failure on the temporary files in a directory, phrased as "cannot VERB temporary files in DIR: cause".
+    pub fn temporary_files(verb: &str, directory: &Path, cause: &dyn fmt::Display) -> Self {
+        Error::io(ErrorKind::Output, &format!("{verb} temporary files in"), directory, cause)
+            .help("make room there, or give --temp-dir a directory on another disk")
+    }
+
     /// Puts the place in front of the message: "PLACE: message".
     #[must_use]
     pub fn within(mut self, place: &dyn fmt::Display) -> Self {

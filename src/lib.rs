@@ -19,6 +19,7 @@
 //! | | [`csv`] | bytes to records to typed columns | I/O, SQL |
 //! | | [`expr`] | SQL text to a bound program to values | files, groups |
 //! | | [`dedupe`] | which keys have come before, exactly | what a key is made of |
+//! | | [`sort`] | entries in the order of their keys, beyond memory | what a key means |
 //! | | [`aggregate`] | groups and exact partial results | SQL, files |
 //! | | [`sink`] | columns to pages and rows of SQLite, its ledger of loads, the dead-letter file | what a table means |
 //! | plan | [`plan`] | what a pipeline file means, decided once | how it is computed |
@@ -72,5 +73,6 @@ pub mod reference;
 pub mod report;
 pub mod run;
 pub mod sink;
+pub mod sort;
 pub mod source;
 pub mod verify;

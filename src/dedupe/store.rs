@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dedupe::runs::{self, ENTRY_BYTES, Entry, Run};
 use crate::dedupe::{DedupeOptions, DedupeStats, Fingerprint, Place};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// A map from keys to places that holds a bounded number of them in memory.
 ///
@@ -71,7 +71,7 @@ impl ExactStore {
         self.stats.filter_positives += 1;
         for run in &self.runs {
             let found = run.find(key, &mut self.bucket);
-            if let Some(first) = found.map_err(|cause| io_error("read", &self.temp_dir, &cause))? {
+            if let Some(first) = found.map_err(|cause| Error::temporary_files("read", &self.temp_dir, &cause))? {
                 return Ok(Some(first));
             }
         }
@@ -158,12 +158,7 @@ impl Recent {
 
 /// A run in a temporary file without a name, of which nothing is left however the process ends.
 fn write_run(temp_dir: &Path, write: impl FnOnce(File) -> io::Result<Run>) -> Result<Run> {
-    tempfile::tempfile_in(temp_dir).and_then(write).map_err(|cause| io_error("write", temp_dir, &cause))
-}
-
-fn io_error(verb: &str, temp_dir: &Path, cause: &io::Error) -> Error {
-    Error::io(ErrorKind::Output, &format!("{verb} temporary files in"), temp_dir, cause)
-        .help("make room there, or give --temp-dir a directory on another disk")
+    tempfile::tempfile_in(temp_dir).and_then(write).map_err(|cause| Error::temporary_files("write", temp_dir, &cause))
 }
 
 #[cfg(test)]
@@ -172,6 +167,7 @@ mod tests {
 
     use super::*;
     use crate::dedupe::tests::fingerprint;
+    use crate::error::ErrorKind;
 
     /// A store whose memory is one bucket: full with `SLOTS` keys, whichever they are.
     fn store(temp_dir: &Path) -> ExactStore {

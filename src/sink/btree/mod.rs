@@ -1,5 +1,5 @@
-//! The b-trees of SQLite's file format, built from rows that come in order: records, pages, and a sort for rows that do
-//! not. Pure bytes: which page lies where in which file, and what the schema says of it, is the caller's business.
+//! The b-trees of SQLite's file format, built from rows that come in order: records and pages. Pure bytes: which page lies
+//! where in which file, and what the schema says of it, is the caller's business.
 //!
 //! # Why SQLite trusts what is built here
 //!
@@ -36,7 +36,6 @@
 pub(super) mod key;
 pub(super) mod page;
 pub(super) mod record;
-pub(super) mod sort;
 pub(super) mod tree;
 
 #[cfg(test)]

@@ -118,25 +118,6 @@ fn magnitude(value: i64) -> u64 {
     (value ^ value >> 63) as u64
 }
 
-/// Reads a number that `write_varint` has written, and how many bytes it took; `None` if they are not all there.
-#[inline]
-pub(super) fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    if let Some(byte @ 0..0x80) = bytes.first() {
-        return Some((u64::from(*byte), 1));
-    }
-    let mut value = 0;
-    for (nth, byte) in bytes.iter().take(9).enumerate() {
-        if nth == 8 {
-            return Some((value << 8 | u64::from(*byte), 9));
-        }
-        value = value << 7 | u64::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            return Some((value, nth + 1));
-        }
-    }
-    None
-}
-
 /// Appends a number in 1 to 9 bytes of 7 bits, the most significant first; the ninth has 8.
 #[inline]
 pub(super) fn write_varint(value: u64, out: &mut Vec<u8>) {

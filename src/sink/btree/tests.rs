@@ -1,16 +1,14 @@
-//! Keys against the order of their values, the sort against std's, numbers against their definition. Trees are tested where
+//! Keys against the order of their values, numbers against their definition. Trees are tested where
 //! SQLite can read them: in `sqlite/tests.rs` and `tests/pages.rs`.
 
 use std::cmp::Ordering;
 
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use super::Format;
 use super::key;
 use super::page::PageBuffer;
-use super::record::{read_varint, varint_bytes, write_varint};
-use super::sort::Sorter;
+use super::record::{varint_bytes, write_varint};
 use crate::sink::stored::Stored;
 
 /// A value that owns its bytes.
@@ -113,36 +111,6 @@ proptest! {
     }
 
     #[test]
-    fn sorting_is_that_of_std_whatever_spills(
-        entries in prop::collection::vec(
-            (prop::collection::vec(0u8..3, 0..12), prop::collection::vec(any::<u8>(), 0..20)), 0..200),
-        long in prop::collection::vec((0usize..200, 60_000usize..140_000), 0..3),
-        memory_bytes in prop_oneof![Just(1usize), 1usize..3000, Just(200_000), Just(1 << 20)],
-    ) {
-        let mut entries = entries;
-        for (place, len) in long {
-            if place < entries.len() {
-                entries[place].1 = vec![place as u8; len];
-            }
-        }
-        let directory = TempDir::new().unwrap();
-        let mut sorter = Sorter::new(memory_bytes, directory.path());
-        for (key, payload) in &entries {
-            sorter.push(key, payload).unwrap();
-        }
-        let mut sorted = Vec::new();
-        sorter.for_each(|key, payload, repeats| {
-            let before = sorted.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| &key[..]);
-            assert_eq!(before == Some(key), repeats);
-            sorted.push((key.to_vec(), payload.to_vec()));
-            Ok(())
-        }).unwrap();
-        entries.sort_by(|left, right| left.0.cmp(&right.0));
-        prop_assert!(sorted == entries);
-        prop_assert_eq!(directory.path().read_dir().unwrap().count(), 0);
-    }
-
-    #[test]
     fn varints_are_read_back(shift in 0u32..64, value in any::<u64>(), cut in 0usize..9) {
         let value = value >> shift;
         let mut bytes = Vec::new();
@@ -151,6 +119,24 @@ proptest! {
         prop_assert_eq!(read_varint(&bytes), Some((value, bytes.len())));
         prop_assert_eq!(read_varint(&bytes[..cut.min(bytes.len() - 1)]), None);
     }
+}
+
+/// Reads a number that `write_varint` has written, and how many bytes it took; `None` if they are not all there.
+fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    if let Some(byte @ 0..0x80) = bytes.first() {
+        return Some((u64::from(*byte), 1));
+    }
+    let mut value = 0;
+    for (nth, byte) in bytes.iter().take(9).enumerate() {
+        if nth == 8 {
+            return Some((value << 8 | u64::from(*byte), 9));
+        }
+        value = value << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            return Some((value, nth + 1));
+        }
+    }
+    None
 }
 
 #[test]
@@ -169,15 +155,6 @@ fn varints_are_as_documented() {
         write_varint(value, &mut written);
         assert_eq!(written, bytes, "{value}");
     }
-}
-
-#[test]
-fn a_directory_that_is_missing_is_named() {
-    let directory = TempDir::new().unwrap().path().join("missing");
-    let mut sorter = Sorter::new(1, &directory);
-    sorter.push(b"a", &[]).unwrap();
-    let error = sorter.push(b"b", &[]).unwrap_err();
-    assert!(error.to_string().contains("missing"), "{error}");
 }
 
 #[test]

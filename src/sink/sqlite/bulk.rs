@@ -9,7 +9,6 @@ use crate::sink::btree::Format;
 use crate::sink::btree::key;
 use crate::sink::btree::page::PageBuffer;
 use crate::sink::btree::record::Record;
-use crate::sink::btree::sort::Sorter;
 use crate::sink::btree::tree::{IndexTree, TableTree};
 use crate::sink::direct_file::DirectFile;
 use crate::sink::new_file::NewFile;
@@ -18,6 +17,7 @@ use crate::sink::sqlite::pages::BuiltTable;
 use crate::sink::sqlite::{RowWriter, SqliteSink, Target, column_types, pages, refused};
 use crate::sink::stored::{Stored, StoredColumn};
 use crate::sink::{RowError, TableId, TableLayout, Writer};
+use crate::sort::Sorter;
 
 /// A table under construction.
 #[derive(Debug)]

@@ -1,0 +1,359 @@
+//! Sorted runs: entries of a key and a payload in temporary files, and several runs merged into one sequence. Knows nothing
+//! of when runs are written.
+//!
+//! An entry lies in a file as the lengths of its key and its payload (LEB128), then these. A run is read through a buffer,
+//! so that merging takes as much memory as there are runs, however long they are.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is read and written of a run at once: little enough that hundreds of runs, and so some hundred million keys, are
+/// merged in one go.
+pub(super) const BUFFER_BYTES: usize = 32 << 10;
+
+/// A file for runs that lie in it one behind the other. It has no name: however the process ends, nothing is left of it.
+#[derive(Debug)]
+pub struct RunFile {
+    file: Arc<File>,
+    end: u64,
+}
+
+impl RunFile {
+    /// An empty file.
+    ///
+    /// # Errors
+    /// When there can be no file in `temp_dir`.
+    pub fn create(temp_dir: &Path) -> io::Result<Self> {
+        tempfile::tempfile_in(temp_dir).map(RunFile::of)
+    }
+
+    pub(super) fn of(file: File) -> Self {
+        RunFile { file: Arc::new(file), end: 0 }
+    }
+
+    /// A writer for the next run. Another one can be had when this one's run is given to `add`.
+    pub fn writer(&self) -> RunWriter {
+        let file = Arc::clone(&self.file);
+        RunWriter { file, start: self.end, at: self.end, buffer: Vec::with_capacity(2 * BUFFER_BYTES) }
+    }
+
+    /// Goes on behind a run that `writer` has written.
+    pub fn add(&mut self, run: &Run) {
+        self.end = run.end;
+    }
+}
+
+/// Sorted entries in a file.
+#[derive(Debug, Clone)]
+pub struct Run {
+    file: Arc<File>,
+    start: u64,
+    end: u64,
+}
+
+impl Run {
+    /// How many bytes it has on the disk.
+    pub fn bytes(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+/// Writes a run. The entries have to come in order.
+#[derive(Debug)]
+pub struct RunWriter {
+    file: Arc<File>,
+    start: u64,
+    /// Where the buffer goes.
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl RunWriter {
+    /// Appends an entry.
+    ///
+    /// # Errors
+    /// When the disk takes no more.
+    #[inline]
+    pub fn push(&mut self, key: &[u8], payload: &[u8]) -> io::Result<()> {
+        if payload.len() <= BUFFER_BYTES {
+            write_entry(key, payload, &mut self.buffer);
+            return self.flush_when_full();
+        }
+        // A long payload is not copied.
+        write_number(key.len(), &mut self.buffer);
+        write_number(payload.len(), &mut self.buffer);
+        self.buffer.extend_from_slice(key);
+        self.flush()?;
+        self.file.write_all_at(payload, self.at)?;
+        self.at += payload.len() as u64;
+        Ok(())
+    }
+
+    /// Appends an entry as `write_entry` writes it.
+    #[inline]
+    pub(super) fn push_whole(&mut self, entry: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(entry);
+        self.flush_when_full()
+    }
+
+    #[inline]
+    fn flush_when_full(&mut self) -> io::Result<()> {
+        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.buffer, self.at)?;
+        self.at += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// The run.
+    ///
+    /// # Errors
+    /// When the disk takes no more.
+    pub fn finish(mut self) -> io::Result<Run> {
+        self.flush()?;
+        Ok(Run { file: self.file, start: self.start, end: self.at })
+    }
+}
+
+/// The first eight bytes of a key, as a number of the same order.
+#[inline]
+pub(super) fn prefix(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut first = [0; 8];
+            first[..key.len()].copy_from_slice(key);
+            u64::from_be_bytes(first)
+        }
+    }
+}
+
+/// Appends an entry.
+#[inline]
+pub(super) fn write_entry(key: &[u8], payload: &[u8], out: &mut Vec<u8>) {
+    write_number(key.len(), out);
+    write_number(payload.len(), out);
+    out.extend_from_slice(key);
+    out.extend_from_slice(payload);
+}
+
+#[inline]
+fn write_number(mut number: usize, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Takes a number off the front of `bytes`; `None` if it is not there as a whole.
+#[inline]
+fn read_number(bytes: &mut &[u8]) -> Option<usize> {
+    let (mut number, mut shift) = (0, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+        shift += 7;
+    }
+}
+
+/// Where the parts of an entry lie.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    key_at: usize,
+    payload_at: usize,
+    end: usize,
+}
+
+/// The parts of the entry at the beginning of `bytes`, which may not have all of it; `None` without its lengths.
+#[inline]
+fn shape(bytes: &[u8]) -> Option<Shape> {
+    let mut rest = bytes;
+    let (key_len, payload_len) = (read_number(&mut rest)?, read_number(&mut rest)?);
+    let key_at = bytes.len() - rest.len();
+    Some(Shape { key_at, payload_at: key_at + key_len, end: key_at + key_len + payload_len })
+}
+
+/// The key and the payload of the entry at the beginning of `bytes`, and its length; `None` if it is not there as a whole.
+#[inline]
+pub(super) fn parse(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    let Shape { key_at, payload_at, end } = shape(bytes).filter(|shape| shape.end <= bytes.len())?;
+    Some((&bytes[key_at..payload_at], &bytes[payload_at..end], end))
+}
+
+/// Reads a run.
+#[derive(Debug)]
+struct Cursor {
+    run: Run,
+    /// Where in the file the buffer ends.
+    at: u64,
+    buffer: Vec<u8>,
+    /// Where the current entry begins in the buffer, and its parts.
+    start: usize,
+    shape: Shape,
+}
+
+/// Room for a part of an entry and what is read next.
+const CURSOR_BYTES: usize = 2 * BUFFER_BYTES;
+
+impl Cursor {
+    fn new(run: &Run) -> Self {
+        Cursor { at: run.start, run: run.clone(), buffer: Vec::new(), start: 0, shape: Shape::default() }
+    }
+
+    /// Goes on to the next entry; false at the end of the run. `room` is what buffers may still grow by.
+    #[inline]
+    fn advance(&mut self, room: &mut usize) -> io::Result<bool> {
+        self.start += self.shape.end;
+        self.shape = Shape::default();
+        loop {
+            let have = &self.buffer[self.start..];
+            let shape = shape(have);
+            if let Some(shape) = shape.filter(|shape| shape.end <= have.len()) {
+                self.shape = shape;
+                return Ok(true);
+            }
+            if self.at == self.run.end {
+                return Ok(false);
+            }
+            let lacking = shape.map_or(0, |shape| shape.end - have.len());
+            self.fill(lacking, room)?;
+        }
+    }
+
+    /// Reads on, so many bytes at least; an entry that is longer than the buffer makes it longer for a while.
+    #[cold]
+    fn fill(&mut self, least: usize, room: &mut usize) -> io::Result<()> {
+        let have = self.buffer.len() - self.start;
+        let wanted = (self.run.end - self.at).min(BUFFER_BYTES.max(least) as u64) as usize;
+        let (needed, has) = ((have + wanted).max(CURSOR_BYTES), self.buffer.capacity());
+        if needed > has || has > CURSOR_BYTES && needed == CURSOR_BYTES {
+            *room = (*room + has).checked_sub(needed).ok_or(io::ErrorKind::OutOfMemory)?;
+            let mut other = Vec::with_capacity(needed);
+            other.extend_from_slice(&self.buffer[self.start..]);
+            self.buffer = other;
+        } else {
+            self.buffer.drain(..self.start);
+        }
+        self.start = 0;
+        self.buffer.resize(have + wanted, 0);
+        self.run.file.read_exact_at(&mut self.buffer[have..], self.at)?;
+        self.at += wanted as u64;
+        Ok(())
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.buffer[self.start + self.shape.key_at..self.start + self.shape.payload_at]
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.buffer[self.start + self.shape.payload_at..self.start + self.shape.end]
+    }
+}
+
+/// Merges runs: their entries in the order of the keys; of equal keys, those of the earlier run first.
+#[derive(Debug)]
+pub struct Merge {
+    cursors: Vec<Cursor>,
+    /// Cursors as a heap, the one with the least key on top.
+    heap: Vec<Head>,
+    /// Whether the entry on top is still to be given out.
+    is_fresh: bool,
+    /// What buffers may still grow by.
+    room: usize,
+}
+
+/// The current entry of a cursor, as far as it mostly decides.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    prefix: u64,
+    cursor: usize,
+}
+
+impl Merge {
+    /// The memory that merging so many runs takes, where no entry is long.
+    pub fn memory_bytes(runs: usize) -> usize {
+        runs * CURSOR_BYTES
+    }
+
+    /// Merges runs. `long_bytes` is the memory that entries which are longer than a buffer may take, all together.
+    ///
+    /// # Errors
+    /// When a run cannot be read, and, of the kind `OutOfMemory`, when `long_bytes` are not enough.
+    pub fn new(runs: &[Run], long_bytes: usize) -> io::Result<Self> {
+        let mut room = long_bytes.saturating_add(Merge::memory_bytes(runs.len()));
+        let mut cursors: Vec<Cursor> = runs.iter().map(Cursor::new).collect();
+        let mut heap = Vec::new();
+        for (index, cursor) in cursors.iter_mut().enumerate() {
+            if cursor.advance(&mut room)? {
+                heap.push(Head { prefix: prefix(cursor.key()), cursor: index });
+            }
+        }
+        let mut merge = Merge { cursors, heap, is_fresh: true, room };
+        (0..merge.heap.len() / 2).rev().for_each(|place| merge.sift_down(place));
+        Ok(merge)
+    }
+
+    /// The key and the payload of the next entry.
+    ///
+    /// # Errors
+    /// As `new`.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "what it returns borrows from the merge")]
+    pub fn next(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
+        if !std::mem::take(&mut self.is_fresh)
+            && let Some(top) = self.heap.first_mut()
+        {
+            let cursor = &mut self.cursors[top.cursor];
+            if cursor.advance(&mut self.room)? {
+                top.prefix = prefix(cursor.key());
+            } else {
+                self.heap.swap_remove(0);
+            }
+            self.sift_down(0);
+        }
+        Ok(self.heap.first().map(|top| (self.cursors[top.cursor].key(), self.cursors[top.cursor].payload())))
+    }
+
+    /// Whether one entry comes before another one.
+    #[inline]
+    fn is_less(&self, left: Head, right: Head) -> bool {
+        if left.prefix != right.prefix {
+            return left.prefix < right.prefix;
+        }
+        let (one, other) = (&self.cursors[left.cursor], &self.cursors[right.cursor]);
+        one.key().cmp(other.key()).then(left.cursor.cmp(&right.cursor)).is_lt()
+    }
+
+    /// Lets the entry at a place sink below those that come before it.
+    #[inline]
+    fn sift_down(&mut self, mut place: usize) {
+        let Some(sinking) = self.heap.get(place).copied() else { return };
+        loop {
+            let mut child = 2 * place + 1;
+            let Some(left) = self.heap.get(child) else { break };
+            let mut least = *left;
+            if let Some(right) = self.heap.get(child + 1)
+                && self.is_less(*right, least)
+            {
+                (child, least) = (child + 1, *right);
+            }
+            if !self.is_less(least, sinking) {
+                break;
+            }
+            self.heap[place] = least;
+            place = child;
+        }
+        self.heap[place] = sinking;
+    }
+}

@@ -1,0 +1,99 @@
+//! The sort against std's, whatever spills, and runs that are merged within bounds.
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn sorting_is_that_of_std_whatever_spills(
+        entries in prop::collection::vec(
+            (prop::collection::vec(0u8..3, 0..12), prop::collection::vec(any::<u8>(), 0..20)), 0..200),
+        long in prop::collection::vec((0usize..200, 60_000usize..140_000), 0..3),
+        memory_bytes in prop_oneof![Just(1usize), 1usize..3000, Just(200_000), Just(1 << 20)],
+    ) {
+        let mut entries = entries;
+        for (place, len) in long {
+            if place < entries.len() {
+                entries[place].1 = vec![place as u8; len];
+            }
+        }
+        let directory = TempDir::new().unwrap();
+        let mut sorter = Sorter::new(memory_bytes, directory.path());
+        for (key, payload) in &entries {
+            sorter.push(key, payload).unwrap();
+        }
+        let mut sorted = Vec::new();
+        sorter.for_each(|key, payload, repeats| {
+            let before = sorted.last().map(|(key, _): &(Vec<u8>, Vec<u8>)| &key[..]);
+            assert_eq!(before == Some(key), repeats);
+            sorted.push((key.to_vec(), payload.to_vec()));
+            Ok(())
+        }).unwrap();
+        entries.sort_by(|left, right| left.0.cmp(&right.0));
+        prop_assert!(sorted == entries);
+        prop_assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_directory_that_is_missing_is_named() {
+    let directory = TempDir::new().unwrap().path().join("missing");
+    let mut sorter = Sorter::new(1, &directory);
+    sorter.push(b"a", &[]).unwrap();
+    let error = sorter.push(b"b", &[]).unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
+}
+
+/// A run of these keys, each with a payload of so many bytes.
+fn run_of(file: &mut RunFile, entries: &[(&[u8], usize)]) -> Run {
+    let mut writer = file.writer();
+    entries.iter().for_each(|(key, len)| writer.push(key, &vec![b'x'; *len]).unwrap());
+    let run = writer.finish().unwrap();
+    file.add(&run);
+    run
+}
+
+#[test]
+fn long_entries_take_the_memory_that_there_is_for_them_and_give_it_back() {
+    const LONG: usize = 1 << 20;
+    let mut file = RunFile::create(&std::env::temp_dir()).unwrap();
+    let runs = [
+        run_of(&mut file, &[(b"a", 1), (b"b", LONG), (b"c", 1), (b"d", LONG)]),
+        run_of(&mut file, &[(b"a", LONG), (b"c", LONG), (b"e", 0)]),
+    ];
+    let merged = |long_bytes| -> io::Result<Vec<(Vec<u8>, usize)>> {
+        let mut merge = Merge::new(&runs, long_bytes)?;
+        let mut entries = Vec::new();
+        while let Some((key, payload)) = merge.next()? {
+            entries.push((key.to_vec(), payload.len()));
+        }
+        Ok(entries)
+    };
+    let expected = [("a", 1), ("a", LONG), ("b", LONG), ("c", 1), ("c", LONG), ("d", LONG), ("e", 0)];
+    let expected: Vec<(Vec<u8>, usize)> = expected.iter().map(|(key, len)| (key.as_bytes().to_vec(), *len)).collect();
+    assert_eq!(merged(2 * LONG + 4096).unwrap(), expected);
+    assert_eq!(merged(LONG - 4096).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+}
+
+#[test]
+fn a_truncated_run_is_an_error() {
+    let named = tempfile::NamedTempFile::new().unwrap();
+    let mut file = RunFile::of(named.reopen().unwrap());
+    let run = run_of(&mut file, &[(b"a", 10), (b"b", 10)]);
+    named.as_file().set_len(run.bytes() - 1).unwrap();
+    assert_eq!(Merge::new(&[run], 0).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_file_that_takes_nothing_is_an_error() {
+    let named = tempfile::NamedTempFile::new().unwrap();
+    let file = RunFile::of(std::fs::File::open(named.path()).unwrap());
+    for len in [1, 1 << 20] {
+        let mut writer = file.writer();
+        assert!(writer.push(b"a", &vec![0; len]).and_then(|()| writer.finish()).is_err());
+    }
+}
