@@ -282,12 +282,14 @@ proptest! {
         block_bytes in select(vec![1, 2, 13, 64, 300, 4096, 1 << 18]),
         threads in 1usize..9,
         max_record_bytes in select(vec![24, 60, 1024, 1 << 20]),
+        group_bytes in select(vec![None, Some(0), Some(700), Some(20_000)]),
+        memory_limit_bytes in select(vec![16_000_000, 256_000_000]),
     ) {
         let folder = Folder::new();
         folder.write("look.csv", LOOKUP);
         let mut plan = folder.plan(&pipeline.to_toml(&write(&folder, &feeds, packing)));
         plan.feeds[0].dialect.max_record_bytes = max_record_bytes;
-        let options = Options { threads, block_bytes, ..Options::default() };
+        let options = Options { threads, block_bytes, group_bytes, memory_limit_bytes, ..Options::default() };
         let verdict = verify(&plan, &options, folder.path("").as_path(), &mut |_| ()).unwrap();
         prop_assert!(verdict.differences.is_empty(), "{}", verdict.differences.join("\n"));
         prop_assert!(verdict.figures.feeds.iter().all(|feed| feed.is_conserved()));

@@ -39,10 +39,12 @@ fn letters(folder: &Folder) -> String {
 fn a_sink_that_fails_at_any_call_leaves_no_trace() {
     let expected = Folder::new();
     expected.write("f.csv", text(500));
-    let options = Options { block_bytes: 256, threads: 2, ..Options::default() };
-    expected.run(&expected.plan(PIPELINE), &options).unwrap();
+    expected.run(&expected.plan(PIPELINE), &Options { block_bytes: 256, threads: 2, ..Options::default() }).unwrap();
 
     for existing in [false, true] {
+        // Groups that stay in memory, and groups that go through temporary files.
+        let group_bytes = existing.then_some(0);
+        let options = Options { block_bytes: 256, threads: 2, group_bytes, ..Options::default() };
         let mut failed = 0;
         for call in 1.. {
             let folder = Folder::new();

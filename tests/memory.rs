@@ -91,14 +91,48 @@ fn many_rows() {
 }
 
 #[test]
-fn more_groups_than_fit_end_the_run_and_publish_nothing() {
-    let pipeline = PIPELINE.replace("b % 10", "b");
+fn more_groups_than_fit() {
+    const RECORDS: u64 = 3_000_000;
+    let pipeline = r#"
+[feed.f]
+files = ["-"]
+columns = "k TEXT NOT NULL, n INTEGER NOT NULL"
+[table.keyed]
+primary_key = ["k"]
+sql = "SELECT k, sum(n) AS s, count(*) AS c, avg(n) AS a FROM f GROUP BY k"
+[table.unkeyed]
+sql = "SELECT n % 1000000 AS r, max(k) AS k, median(n) AS m FROM f GROUP BY n % 1000000"
+"#;
+    let folder = Folder::new();
+    let ending = run_within(LEAST, &folder, pipeline, &["--threads", "2"], |out| write_keys(RECORDS, out));
+    assert_eq!(ending.code, Some(0), "{}", ending.stderr);
+    assert!(ending.summary["feeds"]["f"]["groups_spilled"].as_u64().unwrap() >= RECORDS, "{}", ending.summary);
+    assert_within(&ending);
+    let database = rusqlite::Connection::open(folder.database()).unwrap();
+    let of = |sql: &str| common::rows(&database, sql).remove(0).join(", ");
+    assert_eq!(
+        of("SELECT count(*), sum(c), sum(s) FROM keyed"),
+        format!("{}, {RECORDS}, {}", RECORDS / 100 * 99, RECORDS * (RECORDS - 1) / 2)
+    );
+    assert_eq!(of("SELECT count(*), min(m - r), max(m - r) FROM unkeyed"), "1000000, 1000000.0, 1000000.0");
+    for table in ["keyed", "unkeyed"] {
+        let column = if table == "keyed" { "k" } else { "r" };
+        let unsorted = format!(
+            "SELECT count(*) FROM {table} a JOIN {table} b ON b.rowid = a.rowid + 1 WHERE b.{column} <= a.{column}"
+        );
+        assert_eq!(of(&unsorted), "0", "{table} is in the order of its groups");
+    }
+}
+
+#[test]
+fn one_group_that_does_not_fit_ends_the_run_and_publishes_nothing() {
+    let pipeline = PIPELINE.replace("count(*) AS n FROM f GROUP BY b % 10", "median(b) AS n FROM f GROUP BY b % 1");
     let groups = |count: u32| {
         let folder = Folder::new();
-        let ending = run(&folder, &pipeline, &[], |out| {
+        let ending = run_within(LEAST, &folder, &pipeline, &[], |out| {
             let _ = writeln!(out, "a,b");
             // The process may be gone before it has read everything.
-            let _ = (0..count).try_for_each(|row| writeln!(out, "x,{row}"));
+            let _ = (0..count).try_for_each(|row| writeln!(out, "x,{}", row.wrapping_mul(2_654_435_769)));
         });
         (ending, folder.database().exists())
     };
@@ -107,7 +141,7 @@ fn more_groups_than_fit_end_the_run_and_publish_nothing() {
     assert_within(&few);
     let (many, published) = groups(5_000_000);
     assert_eq!((many.code, published), (Some(4), false), "{}", many.stderr);
-    assert!(many.stderr.contains("--memory"), "{}", many.stderr);
+    assert!(many.stderr.contains("a group of table `t`") && many.stderr.contains("--memory"), "{}", many.stderr);
     assert_within(&many);
 }
 

@@ -80,6 +80,7 @@ fn feed_json(feed: &FeedFigures) -> Value {
         "resumed": feed.resumed,
         "interrupted_at": feed.interrupted_at.as_ref().map(ToString::to_string),
         "rejected_by_code": by_code,
+        "groups_spilled": feed.groups_spilled,
         "nullified": counts(&feed.nullified),
         "counters": counts(&feed.counters),
     })
@@ -161,6 +162,9 @@ fn feed_text<'a>(feed: &'a FeedFigures, elapsed: f64) -> String {
     );
     if feed.resumed > 0 {
         out += &format!("  {} more were loaded by the run that was interrupted\n", count(feed.resumed));
+    }
+    if feed.groups_spilled > 0 {
+        out += &format!("  {} written to temporary files and merged\n", counted(feed.groups_spilled, "group"));
     }
     let mut list = |heading: &str, pairs: Vec<(&str, u64)>| {
         if !pairs.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
@@ -9,7 +10,6 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::aggregate::AggregationState;
 use crate::chunk::{DataType, Reject, RejectCode};
 use crate::dedupe::{Deduplicator, KeyHasher};
 use crate::error::Error;
@@ -18,9 +18,10 @@ use crate::error::Result;
 use crate::plan::{FeedPlan, IncrementalMode, OutputKind, Plan};
 use crate::run::batch::{BatchWriter, Written};
 use crate::run::figures::FeedFigures;
+use crate::run::groups::{FeedGroups, PartialGroups, Spiller};
 use crate::run::load;
 use crate::run::load::OpenLoad;
-use crate::run::memory::{GroupBudget, block_bytes, dedupe_options};
+use crate::run::memory::{GroupSpace, block_bytes, dedupe_options};
 use crate::run::reader::{MemberStart, ReadMember, StreamingReader, Work};
 use crate::run::sequence::Sequencer;
 use crate::run::tables::{Target, load_layout};
@@ -40,9 +41,6 @@ pub(super) struct FeedRun<'a> {
     pub(super) inputs: &'a [Input],
 }
 
-/// The merged groups of each output that makes groups.
-type States = Vec<Option<AggregationState>>;
-
 /// Where a feed is taken up.
 #[derive(Default)]
 pub(super) struct FeedStart {
@@ -59,7 +57,9 @@ pub(super) struct FeedStart {
 /// What has come of a feed.
 pub(super) struct FeedOutcome {
     pub(super) figures: FeedFigures,
-    pub(super) states: States,
+    /// Those of each output that makes groups, and the memory for them.
+    pub(super) groups: Vec<Option<FeedGroups>>,
+    pub(super) space: GroupSpace,
     /// For a feed that is processed incrementally: the members that were read, each with its lines and records.
     pub(super) members: Vec<(ReadMember, (u64, u64))>,
     /// The greatest value of the column of the watermark.
@@ -118,7 +118,7 @@ impl FeedRun<'_> {
             .thread_name(|index| format!("worker-{index}"))
             .build()
             .map_err(|cause| cannot_start(&cause))?;
-        let budget = GroupBudget::new(self.options.memory_limit_bytes);
+        let space = GroupSpace::new(self.options);
 
         std::thread::scope(|scope| {
             let reading = spawn(scope, "reader", || {
@@ -128,7 +128,7 @@ impl FeedRun<'_> {
             })?;
             let working = spawn(scope, "workers", || {
                 let (blocks_out, outcomes_in) = (blocks_out, outcomes_in);
-                pool.broadcast(|_| self.work(&hasher, watermark, &budget, &blocks_out, &outcomes_in))
+                pool.broadcast(|_| self.work(&hasher, watermark, &space, &blocks_out, &outcomes_in))
             })?;
             let total = inputs.iter().map(Input::size).sum();
             let report = |records| Progress { bytes: on_disk.load(Ordering::Relaxed), bytes_total: total, records };
@@ -140,12 +140,12 @@ impl FeedRun<'_> {
             let written = writer.write_all(&ordered_out, &buffers_in, &mut |records| progress(report(records)));
             // If writing has failed, this is what stops the others.
             drop((ordered_out, buffers_in));
-            let states = joined(working.join());
+            let groups = joined(working.join());
             let sequence = joined(sequencing.join());
             let read = joined(reading.join()).and_then(|read| read);
             // What went wrong first is what the writer was told, unless it only saw the reader go.
             written?;
-            let (read, states, sequence) = (read?, states?, sequence?);
+            let (read, groups, sequence) = (read?, groups?, sequence?);
             if read.is_interrupted && (self.feed.load.is_none() || mode == Mode::Replace) {
                 return Err(self.interrupted());
             }
@@ -159,10 +159,11 @@ impl FeedRun<'_> {
             stages.sequence += sequence.as_secs_f64();
             stages.write += write_seconds;
             let merging = Instant::now();
-            let states = merge(states);
+            let groups = gather(groups.into_iter().collect::<Result<_>>()?, &space)?;
+            figures.groups_spilled = groups.iter().flatten().map(FeedGroups::groups_spilled).sum();
             stages.merge += merging.elapsed().as_secs_f64();
             let members = read.members.into_iter().zip(lengths).collect();
-            Ok(FeedOutcome { figures, states, members, greatest })
+            Ok(FeedOutcome { figures, groups, space: space.clone(), members, greatest })
         })
     }
 
@@ -171,24 +172,30 @@ impl FeedRun<'_> {
         &self,
         hasher: &KeyHasher,
         watermark: Option<WatermarkFilter>,
-        budget: &GroupBudget,
+        space: &GroupSpace,
         blocks: &Receiver<Work>,
         outcomes: &Sender<Result<Outcome>>,
-    ) -> States {
+    ) -> Result<Vec<Option<PartialGroups>>> {
         let mut worker = Worker::new(self.plan, self.feed, hasher.clone(), watermark);
-        let mut memory = 0;
+        let mut spiller = Spiller::new(self, space);
         for work in blocks {
             // A block that is lost would be waited for; so a panic is handed on as the outcome.
-            let outcome = catch_unwind(AssertUnwindSafe(|| worker.process(work))).map_err(|_| panicked());
-            let now = worker.memory_bytes();
-            let outcome = budget.update(memory, now).and(outcome);
-            memory = now;
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let outcome = worker.process(work);
+                spiller.relieve(worker.states_mut()).map(|()| outcome)
+            }));
+            let outcome = outcome.unwrap_or_else(|_| Err(panicked()));
             let failed = outcome.is_err();
             if outcomes.send(outcome).is_err() || failed {
                 break;
             }
         }
-        worker.into_states()
+        spiller.finish(worker.into_states())
+    }
+
+    /// Where temporary files go.
+    pub(super) fn temp_dir(&self) -> PathBuf {
+        self.options.temp_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
     fn buffer_count(&self) -> usize {
@@ -265,7 +272,7 @@ impl FeedRun<'_> {
         self.options.max_errors.or(self.plan.limits.max_errors)
     }
 
-    fn interrupted(&self) -> Error {
+    pub(super) fn interrupted(&self) -> Error {
         let message = format!("interrupted while reading `{}`; none of its tables was touched", self.feed.name);
         Error::new(ErrorKind::Interrupted, message).help("run the same command again: these tables need all records")
     }
@@ -306,16 +313,12 @@ fn joined<T>(result: std::thread::Result<T>) -> Result<T> {
     result.map_err(|_| panicked())
 }
 
-/// The groups of all workers together. Merging does not depend on the order.
-fn merge(states: Vec<States>) -> States {
-    let mut workers = states.into_iter();
-    let mut merged = workers.next().unwrap_or_default();
-    for states in workers {
-        for (into, state) in merged.iter_mut().zip(states) {
-            if let (Some(into), Some(state)) = (into, state) {
-                into.merge(state);
-            }
-        }
+/// The groups of each output, from all workers.
+fn gather(workers: Vec<Vec<Option<PartialGroups>>>, space: &GroupSpace) -> Result<Vec<Option<FeedGroups>>> {
+    let outputs = workers.iter().map(Vec::len).max().unwrap_or(0);
+    let mut parts: Vec<Vec<PartialGroups>> = (0..outputs).map(|_| Vec::new()).collect();
+    for groups in workers {
+        parts.iter_mut().zip(groups).for_each(|(parts, groups)| parts.extend(groups));
     }
-    merged
+    parts.into_iter().map(|parts| FeedGroups::gather(parts, space)).collect()
 }

@@ -63,6 +63,8 @@ pub struct FeedFigures {
     pub interrupted_at: Option<Position>,
     /// Invalid values that became NULL, by column.
     pub nullified: Vec<(String, u64)>,
+    /// Groups that were written to temporary files, since they did not fit into memory; one may have been more than once.
+    pub groups_spilled: u64,
     /// The pipeline's counters, over records that were not rejected.
     pub counters: Vec<(String, u64)>,
 }

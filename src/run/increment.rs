@@ -18,10 +18,11 @@ use crate::plan::{
 use crate::run::OnChangedPrefix;
 use crate::run::feed::{FeedOutcome, FeedRun, FeedStart};
 use crate::run::figures::{FeedFigures, IncrementFigures};
-use crate::run::memory::GroupBudget;
+use crate::run::groups::FeedGroups;
+use crate::run::memory::GroupSpace;
 use crate::run::prefix::{Verdict, Verifier};
 use crate::run::reader::{MemberStart, ReadMember};
-use crate::run::tables::{self, Target, write_groups};
+use crate::run::tables::{self, GroupWriter, Target};
 use crate::run::worker::WatermarkFilter;
 use crate::sink::{GroupBytes, IncrementLedger, Mode, PrefixEntry, Replaced, ReplacedRows, Sink, TableLayout};
 use crate::source::Input;
@@ -227,17 +228,25 @@ impl OpenIncrement<'_> {
         sink: &mut dyn Sink,
         targets: &[Target],
     ) -> Result<Vec<(String, u64)>> {
-        let FeedOutcome { figures, states, members, greatest } = outcome;
+        let FeedOutcome { figures, groups, space, members, greatest } = outcome;
         let has_news = !members.is_empty() || !matches!(self.start, Start::Behind(_));
         let prefixes = self.prefixes(members);
         let jobs = run.feed.outputs.iter().zip(&self.tables).zip(targets).zip(&self.incremental.tables);
         let jobs: Vec<TableJob<'_>> = jobs
-            .map(|(((output, table), target), plan)| TableJob { run, output, plan, table, target, start: &self.start })
+            .map(|(((output, table), target), plan)| TableJob {
+                run,
+                output,
+                plan,
+                table,
+                target,
+                start: &self.start,
+                space: &space,
+            })
             .collect();
         // All groups come before the first statement that reads some of them: it completes the tables that take them.
         let mut changed = Vec::new();
-        for (job, state) in jobs.iter().zip(states.into_iter().flatten()) {
-            changed.push(has_news && job.write(state, sink)?);
+        for (job, groups) in jobs.iter().zip(groups.into_iter().flatten()) {
+            changed.push(has_news && job.write(groups, sink)?);
         }
         let mut made = Vec::new();
         for (job, changed) in jobs.iter().zip(changed) {
@@ -305,29 +314,44 @@ struct TableJob<'a> {
     table: &'a OpenTable,
     target: &'a Target,
     start: &'a Start,
+    space: &'a GroupSpace,
 }
 
 impl TableJob<'_> {
     /// Stores the groups of new rows and writes those that the table has to learn of; false if there are none.
-    fn write(&self, mut state: AggregationState, sink: &mut dyn Sink) -> Result<bool> {
+    fn write(&self, groups: FeedGroups, sink: &mut dyn Sink) -> Result<bool> {
         let TableJob { run, output, table, target, start, .. } = self;
-        let touched = state.groups();
-        match start {
-            Start::Behind(_) if touched == 0 => return Ok(false),
-            Start::Behind(_) => self.take_stored(&mut state, sink)?,
-            Start::Full if table.is_kept => sink.forget_groups(&table.layout.name, &table.owner)?,
-            Start::Full | Start::Above(_) => {}
-        }
-        if self.plan.watermark.is_none() {
+        let Some(mut writer) = GroupWriter::new(run.plan, output, target) else { return Ok(false) };
+        if let Start::Behind(_) = start {
+            // What has to be read back follows from all new groups.
+            let FeedGroups::InMemory(mut state) = groups else {
+                return Err(self.space.too_small_for_stored_groups(&table.layout.name));
+            };
+            let touched = state.groups();
+            if touched == 0 {
+                return Ok(false);
+            }
+            self.take_stored(&mut state, sink)?;
             self.store(&mut state, touched, sink)?;
+            writer.write(state, sink)?;
+            return Ok(true);
         }
-        write_groups(run.plan, output, state, sink, target)?;
+        if matches!(start, Start::Full) && table.is_kept {
+            sink.forget_groups(&table.layout.name, &table.owner)?;
+        }
+        groups.for_each(run, self.space, &mut |mut state| {
+            if self.plan.watermark.is_none() {
+                let all = state.groups();
+                self.store(&mut state, all, sink)?;
+            }
+            writer.write(state, sink)
+        })?;
         Ok(true)
     }
 
     /// Makes rows of the groups that were written; returns how many this owner has in the table.
     fn publish(&self, sink: &mut dyn Sink) -> Result<u64> {
-        let TableJob { run, output, plan, table, target, start } = self;
+        let TableJob { run, output, plan, table, target, start, .. } = self;
         let is_direct = matches!(&run.plan.tables[output.table].origin, Origin::Feed { finish: None, .. });
         if matches!(start, Start::Full) && !table.is_kept && is_direct {
             return Ok(target.rows());
@@ -357,16 +381,14 @@ impl TableJob<'_> {
         let IncrementalTable { order, scope, .. } = self.plan;
         let OpenTable { layout: TableLayout { name, .. }, owner, .. } = self.table;
         let prefixes = state.key_prefixes(order, scope.len());
-        let budget = GroupBudget::new(self.run.options.memory_limit_bytes);
-        let mut used = 0;
+        let (space, most) = (self.space, self.space.bytes);
         sink.read_groups(name, owner, &prefixes, &mut |groups| {
             let groups: Vec<StoredGroup<'_>> = groups.iter().map(|(key, state)| StoredGroup { key, state }).collect();
             state.take_stored(order, &groups).map_err(|Damaged| {
                 let message = format!("what is stored of the groups of `{name}` is damaged");
                 Error::new(ErrorKind::Output, message).help("--full-refresh makes the table and its groups anew")
             })?;
-            let now = state.memory_bytes() as u64;
-            budget.update(std::mem::replace(&mut used, now), now)
+            if state.memory_bytes() > most { Err(space.too_small_for_stored_groups(name)) } else { Ok(()) }
         })
     }
 

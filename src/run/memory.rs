@@ -1,12 +1,10 @@
 //! The memory limit: what the system says the process has used, and the share of it that groups may take.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::dedupe::{BloomFilter, DedupeOptions};
 use crate::error::Error;
 use crate::error::ErrorKind;
-use crate::error::Result;
 use crate::run::Options;
+use crate::sort::Merge;
 use crate::source::Input;
 
 /// What SQLite, the blocks in flight and the allocator may need on top of what is resident when a run starts.
@@ -107,45 +105,76 @@ fn status_bytes(key: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// How much memory the groups of all workers may take together.
-#[derive(Debug)]
-pub(super) struct GroupBudget {
+/// How groups share the memory that is there for them.
+#[derive(Debug, Clone)]
+pub(super) struct GroupSpace {
+    /// What all groups together may take.
+    pub(super) bytes: usize,
+    /// What the groups of a worker may take before some of them are written to disk.
+    pub(super) worker_bytes: usize,
+    /// What groups that are merged may take at once.
+    pub(super) merge_bytes: usize,
+    /// What is merged at once, in stored bytes, where that is several groups.
+    pub(super) batch_bytes: usize,
+    /// How many runs a worker may have of an output.
+    pub(super) runs_max: usize,
     limit: u64,
-    budget: u64,
-    used: AtomicU64,
 }
 
-impl GroupBudget {
-    /// The share of groups in a memory limit, given what is resident now.
-    pub(super) fn new(limit: u64) -> Self {
+/// Groups have so much of the limit at least, whatever is resident: one byte in so many. What that leads to is said at the end
+/// of the run; less would make a file of every block.
+const LEAST_GROUP_SHARE: u64 = 16;
+
+/// Of what groups may take, merging has one byte in so many for a state, of which three are there at once, and as much for
+/// entries that are long.
+const MERGE_SHARE: usize = 2;
+
+/// Stored groups grow when they are read: a number of one byte to a list of its own. So what is merged at once has one byte
+/// in so many of what it may take, and no more than does any good.
+const BATCH_SHARE: usize = 32;
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Of what groups may take when they are merged, reading the runs may take one byte in so many.
+const RUNS_SHARE: usize = 2;
+
+/// Fewer runs would be merged again and again.
+const RUNS_MIN: usize = 8;
+
+impl GroupSpace {
+    /// The share of groups in the memory limit, given what is resident now.
+    pub(super) fn new(options: &Options) -> Self {
+        let limit = options.memory_limit_bytes;
         let resident = status_bytes("VmRSS:").unwrap_or(0);
-        let budget = limit.saturating_sub(resident + RESERVED_BYTES) / MERGE_FACTOR;
-        GroupBudget { limit, budget, used: AtomicU64::new(0) }
+        let free = limit.saturating_sub(resident + RESERVED_BYTES) / MERGE_FACTOR;
+        let bytes = free.max(limit / LEAST_GROUP_SHARE) as usize;
+        let (merge_bytes, threads) = (bytes / MERGE_SHARE, options.threads.max(1));
+        GroupSpace {
+            bytes,
+            worker_bytes: options.group_bytes.map_or(bytes, |bytes| bytes as usize) / threads,
+            merge_bytes,
+            batch_bytes: (merge_bytes / BATCH_SHARE).min(BATCH_BYTES_MAX),
+            runs_max: (merge_bytes / RUNS_SHARE / Merge::memory_bytes(1) / threads).max(RUNS_MIN),
+            limit,
+        }
     }
 
-    /// Says that a worker's groups, which took `before` bytes, take `now` bytes.
-    ///
-    /// # Errors
-    /// When that is too much for all together.
-    pub(super) fn update(&self, before: u64, now: u64) -> Result<()> {
-        let used = if now >= before {
-            self.used.fetch_add(now - before, Ordering::Relaxed) + (now - before)
-        } else {
-            self.used.fetch_sub(before - now, Ordering::Relaxed) - (before - now)
-        };
-        if used <= self.budget {
-            return Ok(());
-        }
-        let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
-        Err(Error::new(
-            ErrorKind::Limit,
-            format!(
-                "the groups need more than the {} MB that --memory {}MB leaves for them; nothing was published",
-                megabytes(self.budget),
-                megabytes(self.limit)
-            ),
+    /// What to say when a group alone does not fit.
+    pub(super) fn too_small_for_a_group(&self, table: &str) -> Error {
+        self.too_small(&format!("a group of table `{table}` needs"), self.merge_bytes).help(
+            "median, count(DISTINCT) and gaps keep all values of a group: give --memory more, or group by more columns",
         )
-        .help("give --memory more, or group by fewer columns"))
+    }
+
+    /// What to say when groups that have to be in memory together do not fit.
+    pub(super) fn too_small_for_stored_groups(&self, table: &str) -> Error {
+        self.too_small(&format!("the groups of table `{table}` that change with the new rows need"), self.bytes)
+            .help("give --memory more; --full-refresh and --no-incremental do not need all of them at once")
+    }
+
+    fn too_small(&self, what: &str, bytes: usize) -> Error {
+        let [megabytes, limit] = [bytes as u64, self.limit].map(|bytes| bytes.div_ceil(1_000_000));
+        let message = format!("{what} more than the {megabytes} MB that --memory {limit}MB leaves for that");
+        Error::new(ErrorKind::Limit, format!("{message}; nothing was published"))
     }
 }
 
@@ -168,12 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_for_all_workers_together() {
-        let budget = GroupBudget { limit: 100, budget: 100, used: AtomicU64::new(0) };
-        budget.update(0, 60).unwrap();
-        budget.update(0, 40).unwrap();
-        let error = budget.update(40, 41).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Limit);
-        budget.update(60, 10).unwrap();
+    fn groups_always_have_some_room() {
+        let space = |memory_limit_bytes, threads, group_bytes| {
+            GroupSpace::new(&Options { memory_limit_bytes, threads, group_bytes, ..Options::default() })
+        };
+        let tiny = space(16_000_000, 4, None);
+        assert_eq!((tiny.worker_bytes, tiny.merge_bytes, tiny.runs_max), (250_000, 500_000, RUNS_MIN));
+        let large = space(64_000_000_000, 4, None);
+        assert!(large.worker_bytes > 7_500_000_000 && large.runs_max > 10_000 && large.batch_bytes == BATCH_BYTES_MAX);
+        assert_eq!(space(16_000_000, 4, Some(1)).worker_bytes, 0);
     }
 }

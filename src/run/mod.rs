@@ -15,6 +15,7 @@ mod batch;
 mod feed;
 mod figures;
 mod functions;
+mod groups;
 mod increment;
 mod load;
 mod memory;
@@ -54,6 +55,8 @@ pub struct Options {
     pub threads: usize,
     /// The most memory that the process may use, in bytes.
     pub memory_limit_bytes: u64,
+    /// What groups may take of it before some are written to disk, in bytes; what the limit leaves for them if not given.
+    pub group_bytes: Option<u64>,
     /// The size of the blocks that inputs are cut into, in bytes; smaller ones if the memory limit asks for them.
     pub block_bytes: usize,
     /// Read only so many lines behind the header of each member of each input.
@@ -96,6 +99,7 @@ impl Default for Options {
         Options {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             memory_limit_bytes: 256_000_000,
+            group_bytes: None,
             block_bytes: BLOCK_BYTES,
             sample: None,
             max_errors: None,
@@ -178,9 +182,10 @@ pub fn run(
         match increment {
             Some(increment) => figures.tables.extend(increment.finish(&run, outcome, sink, &targets)?),
             None => {
-                for ((output, state), target) in feed.outputs.iter().zip(outcome.states).zip(&targets) {
-                    if let Some(state) = state {
-                        tables::write_groups(plan, output, state, sink, target)?;
+                for ((output, groups), target) in feed.outputs.iter().zip(outcome.groups).zip(&targets) {
+                    if let (Some(groups), Some(mut writer)) = (groups, tables::GroupWriter::new(plan, output, target)) {
+                        groups.for_each(&run, &outcome.space, &mut |state| writer.write(state, sink))?;
+                        sink.end_rows(target.id)?;
                     }
                 }
                 figures.tables.extend(tables::finish(plan, feed, sink, &targets)?);

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 
-use crate::aggregate::AggregationState;
+use crate::aggregate::{Aggregate, AggregationState};
 use crate::chunk::{Column, ColumnView, Field, Scalar, Selection};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::expr::{Evaluator, NodeId};
+use crate::expr::{Evaluator, NodeId, Program};
 use crate::plan::{FeedOutput, FeedPlan, GroupColumn, Origin, OutputKind, Plan, TablePlan, staging_table};
 use crate::sink::{KeyState, Sink, TableId, TableLayout};
 
@@ -48,49 +48,60 @@ pub(super) fn targets(plan: &Plan, feed: &FeedPlan, sink: &mut dyn Sink) -> Resu
 }
 
 /// Writes the groups of an output to its table, or to the one that they are staged in.
-pub(super) fn write_groups(
-    plan: &Plan,
-    output: &FeedOutput,
-    state: AggregationState,
-    sink: &mut dyn Sink,
-    target: &Target,
-) -> Result<()> {
-    let OutputKind::Groups { keys, aggregates, program, columns } = &output.kind else { return Ok(()) };
-    let roots: Vec<NodeId> = columns
-        .iter()
-        .filter_map(|column| match column {
+pub(super) struct GroupWriter<'a> {
+    table: &'a str,
+    aggregates: &'a [(Aggregate, Option<NodeId>)],
+    program: &'a Program,
+    columns: &'a [GroupColumn],
+    keys: usize,
+    /// What is computed from the keys.
+    roots: Vec<NodeId>,
+    evaluator: Evaluator<'a>,
+    target: &'a Target,
+}
+
+impl<'a> GroupWriter<'a> {
+    /// A writer that has written nothing; `None` for an output that makes no groups.
+    pub(super) fn new(plan: &'a Plan, output: &'a FeedOutput, target: &'a Target) -> Option<Self> {
+        let OutputKind::Groups { keys, aggregates, program, columns } = &output.kind else { return None };
+        let root = |column: &GroupColumn| match column {
             GroupColumn::Key(node) => Some(*node),
             GroupColumn::Aggregate(_) => None,
-        })
-        .collect();
-    let lookups = plan.lookups.iter().map(|lookup| &lookup.data).collect();
-    let mut evaluator = Evaluator::new(program, lookups, &roots);
-    let table = &plan.tables[output.table].name;
-    for batch in state.finish() {
-        let mut key_columns = batch.map_err(|overflow| {
-            let function = aggregates[overflow.aggregate].0.function;
-            overflow.named(&format!("{function:?} in table `{table}`"))
-        })?;
-        let results = key_columns.split_off(keys.len());
-        let len = key_columns.iter().chain(&results).next().map_or(0, Column::len);
-        let inputs: Vec<Option<Column>> = key_columns.into_iter().map(Some).collect();
-        let computed = evaluator.evaluate(&inputs, len);
-        if let Some(node) = roots.iter().find(|node| !computed.faults(**node).is_empty()) {
-            let data_type = program.data_type(*node);
-            let message = format!("table `{table}`: a {data_type} computed from the keys of a group does not fit");
-            return Err(Error::new(ErrorKind::Input, message));
-        }
-        let views: Vec<ColumnView<'_>> = columns
-            .iter()
-            .map(|column| match column {
+        };
+        let roots: Vec<NodeId> = columns.iter().filter_map(root).collect();
+        let lookups = plan.lookups.iter().map(|lookup| &lookup.data).collect();
+        let evaluator = Evaluator::new(program, lookups, &roots);
+        let table = plan.tables[output.table].name.as_str();
+        Some(GroupWriter { table, aggregates, program, columns, keys: keys.len(), roots, evaluator, target })
+    }
+
+    /// Writes groups.
+    pub(super) fn write(&mut self, state: AggregationState, sink: &mut dyn Sink) -> Result<()> {
+        let GroupWriter { table, aggregates, program, columns, keys, roots, evaluator, target } = self;
+        for batch in state.finish() {
+            let mut key_columns = batch.map_err(|overflow| {
+                let function = aggregates[overflow.aggregate].0.function;
+                overflow.named(&format!("{function:?} in table `{table}`"))
+            })?;
+            let results = key_columns.split_off(*keys);
+            let len = key_columns.iter().chain(&results).next().map_or(0, Column::len);
+            let inputs: Vec<Option<Column>> = key_columns.into_iter().map(Some).collect();
+            let computed = evaluator.evaluate(&inputs, len);
+            if let Some(node) = roots.iter().find(|node| !computed.faults(**node).is_empty()) {
+                let data_type = program.data_type(*node);
+                let message = format!("table `{table}`: a {data_type} computed from the keys of a group does not fit");
+                return Err(Error::new(ErrorKind::Input, message));
+            }
+            let view = |column: &GroupColumn| match column {
                 GroupColumn::Key(node) => computed.view(*node),
                 GroupColumn::Aggregate(place) => ColumnView::Rows(&results[*place]),
-            })
-            .collect();
-        sink.rows(target.id, &views, &Selection::All(len))?;
-        target.count(len as u64);
+            };
+            let views: Vec<ColumnView<'_>> = columns.iter().map(view).collect();
+            sink.rows(target.id, &views, &Selection::All(len))?;
+            target.count(len as u64);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Lets SQLite make the tables of a feed that are not complete yet; returns names and rows of all of them.

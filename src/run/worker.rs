@@ -138,9 +138,9 @@ impl<'p> Worker<'p> {
         self.states
     }
 
-    /// The memory that the groups take.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.states.iter().flatten().map(|state| state.memory_bytes() as u64).sum()
+    /// The groups so far, to make room among them.
+    pub(super) fn states_mut(&mut self) -> &mut [Option<AggregationState>] {
+        &mut self.states
     }
 
     /// Works through a block.
@@ -407,7 +407,8 @@ fn distinct_arguments(aggregates: &[(Aggregate, Option<NodeId>)]) -> Vec<NodeId>
     arguments
 }
 
-fn empty_state(feed: &FeedPlan, output: &FeedOutput) -> Option<AggregationState> {
+/// The state of an output that makes groups, before the first row.
+pub(super) fn empty_state(feed: &FeedPlan, output: &FeedOutput) -> Option<AggregationState> {
     match &output.kind {
         OutputKind::Rows { .. } => None,
         OutputKind::Groups { keys, aggregates, .. } => {

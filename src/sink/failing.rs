@@ -57,6 +57,10 @@ impl<S: Sink> Sink for FailingSink<S> {
         self.next().map_err(|error| RowError { row: 0, error })?.rows(table, columns, selection)
     }
 
+    fn end_rows(&mut self, table: TableId) -> Result<()> {
+        self.next()?.end_rows(table)
+    }
+
     fn open_load(&mut self, layout: &TableLayout) -> Result<Load> {
         self.next()?.open_load(layout)
     }

@@ -96,6 +96,13 @@ pub trait Sink {
         selection: &Selection,
     ) -> std::result::Result<(), RowError>;
 
+    /// Says that a table that `create_table` or `stage` has made takes no more rows, so that nothing of it has to stay in
+    /// memory until the commit.
+    ///
+    /// # Errors
+    /// When two rows have the same primary key, or the target cannot be written.
+    fn end_rows(&mut self, table: TableId) -> Result<()>;
+
     /// Opens a table to load rows into, or makes it. Rows come as they are to lie in it, with `rows`, and no two of
     /// them may have the same key while that is `KeyState::Deferred`.
     ///

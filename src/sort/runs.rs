@@ -325,6 +325,11 @@ impl Merge {
         Ok(self.heap.first().map(|top| (self.cursors[top.cursor].key(), self.cursors[top.cursor].payload())))
     }
 
+    /// Lets `next` give out once more what it has given out last.
+    pub fn unread(&mut self) {
+        self.is_fresh = true;
+    }
+
     /// Whether one entry comes before another one.
     #[inline]
     fn is_less(&self, left: Head, right: Head) -> bool {

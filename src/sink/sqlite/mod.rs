@@ -437,6 +437,10 @@ impl Sink for SqliteSink {
         }
     }
 
+    fn end_rows(&mut self, table: TableId) -> Result<()> {
+        self.complete(table, true)
+    }
+
     fn open_load(&mut self, layout: &TableLayout) -> Result<Load> {
         self.write_pages()?;
         self.open_table(layout)
