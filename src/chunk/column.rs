@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
+use hashbrown::HashTable;
+
 use crate::chunk::schema::{DataType, Physical};
 use crate::chunk::{calendar, decimal};
 
@@ -23,17 +26,24 @@ pub struct Span {
     pub len: u32,
 }
 
+impl Span {
+    /// The stretch of these bytes.
+    #[inline]
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..self.start as usize + self.len as usize]
+    }
+}
+
 impl Text {
     /// The bytes of value `row`.
     #[inline]
     pub fn get(&self, row: usize) -> &[u8] {
-        let Span { start, len } = self.spans[row];
-        &self.bytes[start as usize..start as usize + len as usize]
+        self.spans[row].of(&self.bytes)
     }
 
     /// All values in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.spans.iter().map(|span| &self.bytes[span.start as usize..span.start as usize + span.len as usize])
+        self.spans.iter().map(|span| span.of(&self.bytes))
     }
 }
 
@@ -65,6 +75,37 @@ impl TextBuilder {
     /// The values as a `Text`.
     pub fn finish(self) -> Text {
         Text { bytes: Arc::new(self.bytes), spans: self.spans }
+    }
+}
+
+/// Builds a `Text` in which equal values share their bytes, as long as many are equal.
+#[derive(Debug, Default)]
+struct SharedTexts {
+    text: TextBuilder,
+    known: HashTable<Span>,
+    hasher: RandomState,
+    is_over: bool,
+}
+
+impl SharedTexts {
+    /// So many values are looked at before it is decided whether sharing pays.
+    const FIRST: usize = 4096;
+
+    fn push(&mut self, value: &[u8]) {
+        let SharedTexts { text, known, hasher, is_over } = self;
+        if text.spans.len() >= Self::FIRST && known.len() > text.spans.len() / 2 {
+            (*known, *is_over) = (HashTable::new(), true);
+        }
+        if *is_over {
+            return text.push(value);
+        }
+        let hash = hasher.hash_one(value);
+        if let Some(span) = known.find(hash, |span| span.of(&text.bytes) == value) {
+            return text.spans.push(*span);
+        }
+        text.push(value);
+        let span = text.spans[text.spans.len() - 1];
+        known.insert_unique(hash, span, |span| hasher.hash_one(span.of(&text.bytes)));
     }
 }
 
@@ -237,6 +278,32 @@ impl Column {
         }
     }
 
+    /// Gives back what was allocated to grow into.
+    pub fn shrink_to_fit(&mut self) {
+        match &mut self.values {
+            Values::Int(values) => values.shrink_to_fit(),
+            Values::Double(values) => values.shrink_to_fit(),
+            Values::Bool(values) => values.shrink_to_fit(),
+            Values::Text(text) => {
+                text.spans.shrink_to_fit();
+                if let Some(bytes) = Arc::get_mut(&mut text.bytes) {
+                    bytes.shrink_to_fit();
+                }
+            }
+        }
+    }
+
+    /// The heap that the column takes, in bytes; of bytes that several columns share, all of it.
+    pub fn memory_bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::Int(values) => values.capacity() * size_of::<i64>(),
+            Values::Double(values) => values.capacity() * size_of::<f64>(),
+            Values::Bool(values) => values.capacity(),
+            Values::Text(text) => text.bytes.capacity() + text.spans.capacity() * size_of::<Span>(),
+        };
+        values + self.validity.as_ref().map_or(0, Vec::capacity)
+    }
+
     /// The same column with its texts in a buffer of their own.
     #[must_use]
     pub fn with_own_text(self) -> Column {
@@ -282,9 +349,18 @@ enum Building {
     Double(Vec<f64>),
     Bool(Vec<bool>),
     Text(TextBuilder),
+    Shared(SharedTexts),
 }
 
 impl ColumnBuilder {
+    /// A builder for a column that is kept: texts of which many are equal share their bytes.
+    pub fn compact(physical: Physical) -> Self {
+        match physical {
+            Physical::Text => ColumnBuilder { values: Building::Shared(SharedTexts::default()), validity: Vec::new() },
+            physical => ColumnBuilder::new(physical, 0),
+        }
+    }
+
     /// A builder for values of that physical type with room for `rows` of them.
     pub fn new(physical: Physical, rows: usize) -> Self {
         let values = match physical {
@@ -311,8 +387,23 @@ impl ColumnBuilder {
             (Building::Bool(values), Cell::Null) => values.push(false),
             (Building::Text(text), Cell::Text(value)) => text.push(value),
             (Building::Text(text), Cell::Null) => text.push(b""),
+            (Building::Shared(text), Cell::Text(value)) => text.push(value),
+            (Building::Shared(text), Cell::Null) => text.push(b""),
             (building, cell) => panic!("{cell:?} does not belong into {building:?}"),
         }
+    }
+
+    /// The heap that the column takes so far, in bytes, what it may still grow by left out.
+    pub fn memory_bytes(&self) -> usize {
+        let text = |text: &TextBuilder| text.bytes.len() + text.spans.len() * size_of::<Span>();
+        let values = match &self.values {
+            Building::Int(values) => values.len() * size_of::<i64>(),
+            Building::Double(values) => values.len() * size_of::<f64>(),
+            Building::Bool(values) => values.len(),
+            Building::Text(builder) => text(builder),
+            Building::Shared(shared) => text(&shared.text) + shared.known.allocation_size(),
+        };
+        values + self.validity.len()
     }
 
     /// The column.
@@ -322,6 +413,7 @@ impl ColumnBuilder {
             Building::Double(values) => Values::Double(values),
             Building::Bool(values) => Values::Bool(values),
             Building::Text(text) => Values::Text(text.finish()),
+            Building::Shared(shared) => Values::Text(shared.text.finish()),
         };
         Column::with_validity(values, self.validity)
     }

@@ -10,7 +10,7 @@ use crate::run::{self, Options, sqlite_functions};
 use crate::sink::{DeadLetterWriter, SqliteOptions, SqliteSink};
 
 pub(super) fn check(arguments: &Check, manner: Manner) -> Result<Ending> {
-    let mut plan = load(&arguments.pipeline)?;
+    let mut plan = load(&arguments.pipeline, None)?;
     let warnings = std::mem::take(&mut plan.warnings);
     if !manner.quiet {
         show_warnings(warnings);

@@ -29,7 +29,7 @@ pub(super) fn compare(arguments: &Compare, manner: Manner) -> Result<Ending> {
         parameters: arguments.parameters.clone(),
         dir: arguments.dir.clone(),
     };
-    let plan = load(&pipeline)?;
+    let plan = load(&pipeline, Some(arguments.resources.memory))?;
     if plan.feeds.iter().all(|feed| feed.incremental.is_none()) {
         return Err(Error::new(
             ErrorKind::Usage,

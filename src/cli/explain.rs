@@ -15,7 +15,7 @@ use crate::plan::{
 use crate::run::validate;
 
 pub(super) fn explain(arguments: &Explain) -> Result<Ending> {
-    let plan = load(&arguments.pipeline)?;
+    let plan = load(&arguments.pipeline, None)?;
     validate(&plan)?;
     print(&describe(&plan))
 }

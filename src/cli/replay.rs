@@ -19,7 +19,7 @@ pub(super) fn replay(arguments: &Replay, manner: Manner) -> Result<Ending> {
         let message = format!("`{file}` is not read: the records of a replay are in {}", arguments.letters.display());
         return Err(Error::new(ErrorKind::Usage, message).help("`feedmill run --mode append` adds files to a table"));
     }
-    let mut plan = load(&arguments.pipeline)?;
+    let mut plan = load(&arguments.pipeline, Some(arguments.resources.memory))?;
     let warnings = std::mem::take(&mut plan.warnings);
     if manner.verbose {
         show_warnings(warnings);

@@ -18,7 +18,7 @@ const REPORT_ROWS: usize = 50;
 
 pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
     let started = Instant::now();
-    let mut plan = load(&arguments.pipeline)?;
+    let mut plan = load(&arguments.pipeline, Some(arguments.resources.memory))?;
     let warnings = std::mem::take(&mut plan.warnings);
     if manner.verbose {
         show_warnings(warnings);
@@ -89,7 +89,7 @@ pub(super) fn show_warnings(warnings: Vec<Error>) {
 }
 
 /// Reads the pipeline that was typed.
-pub(super) fn load(arguments: &PipelineArguments) -> Result<Plan> {
+pub(super) fn load(arguments: &PipelineArguments, memory: Option<u64>) -> Result<Plan> {
     Plan::load(
         &arguments.pipeline,
         &Settings {
@@ -97,6 +97,7 @@ pub(super) fn load(arguments: &PipelineArguments) -> Result<Plan> {
             inputs: arguments.inputs.clone(),
             files: arguments.files.clone(),
             dir: arguments.dir.clone(),
+            memory_limit_bytes: memory,
         },
     )
 }

@@ -10,7 +10,7 @@ use crate::run::Options;
 use crate::verify;
 
 pub(super) fn verify(arguments: &Verify, manner: Manner) -> Result<Ending> {
-    let plan = load(&arguments.pipeline)?;
+    let plan = load(&arguments.pipeline, Some(arguments.resources.memory))?;
     let options = Options { sample: arguments.sample, ..options(&arguments.resources) };
     let dir = temporary_folder()?;
     let bar = Bar::new(manner);

@@ -15,11 +15,15 @@ pub struct Lookup {
 }
 
 impl Lookup {
+    /// What finding rows takes for each of them, in bytes, at the most.
+    pub const BYTES_PER_ROW: usize = 12;
+
     /// A lookup over columns, by column `key`.
     ///
     /// # Errors
     /// The row whose key is NULL or a DOUBLE, or was seen before.
-    pub fn new(fields: Vec<Field>, columns: Vec<Column>, key: usize) -> Result<Self, usize> {
+    pub fn new(fields: Vec<Field>, mut columns: Vec<Column>, key: usize) -> Result<Self, usize> {
+        columns.iter_mut().for_each(Column::shrink_to_fit);
         let hasher = ahash::RandomState::new();
         let keys = &columns[key];
         let mut rows = HashTable::with_capacity(keys.len());
@@ -48,6 +52,11 @@ impl Lookup {
     /// Which column is the key.
     pub fn key(&self) -> usize {
         self.key
+    }
+
+    /// The heap that it takes, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.columns.iter().map(Column::memory_bytes).sum::<usize>() + self.rows.allocation_size()
     }
 
     /// How many rows there are.
@@ -104,6 +113,35 @@ mod tests {
         assert_eq!(texts.find(Cell::Text(b"")), Some(1));
         assert_eq!(texts.find(Cell::Text(b"9021")), None);
         assert_eq!(texts.find(Cell::Null), None);
+    }
+
+    #[test]
+    fn a_row_takes_little_more_than_its_values() {
+        for rows in [1000, 57_345, 100_000] {
+            let mut columns =
+                [Physical::Text, Physical::Text, Physical::Text, Physical::Int].map(ColumnBuilder::compact);
+            for row in 0..rows {
+                columns[0].push(Cell::Text(format!("A{row:07}").as_bytes()));
+                // Three rows each, a handful of them all, and all different.
+                columns[1].push(Cell::Text(format!("U{:06}", row / 3).as_bytes()));
+                columns[2].push(Cell::Text([&b"savings"[..], b"checking"][row % 2]));
+                columns[3].push(Cell::Int(row as i64));
+            }
+            let building: usize = columns.iter().map(ColumnBuilder::memory_bytes).sum();
+            let columns = columns.map(ColumnBuilder::finish).into();
+            let lookup = Lookup::new(vec![Field::new("any", DataType::Text); 4], columns, 0).unwrap();
+            // Spans of eight bytes, the bytes of what is different, and the way to the row.
+            let least = rows * (3 * 8 + 8 + 7 / 3 + 8);
+            let most = rows * (3 * 8 + 8 + 3 + 8 + Lookup::BYTES_PER_ROW) + 1000;
+            assert!((least..most).contains(&lookup.memory_bytes()), "{rows} rows: {}", lookup.memory_bytes());
+            assert!(building + rows * Lookup::BYTES_PER_ROW >= lookup.memory_bytes());
+            for row in (0..rows).step_by(97) {
+                let found = lookup.find(Cell::Text(format!("A{row:07}").as_bytes())).unwrap() as usize;
+                assert_eq!(found, row);
+                assert_eq!(lookup.columns()[1].get(found), Cell::Text(format!("U{:06}", row / 3).as_bytes()));
+                assert_eq!(lookup.columns()[2].get(found), Cell::Text([&b"savings"[..], b"checking"][row % 2]));
+            }
+        }
     }
 
     #[test]

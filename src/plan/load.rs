@@ -12,6 +12,7 @@ use crate::error::did_you_mean;
 use crate::expr::Program;
 use crate::expr::bind::{Binder, Parameters, Scope};
 use crate::expr::sql::{SourceFile, SqlText};
+use crate::plan::lookup::LookupSpace;
 use crate::plan::spec::{Spanned, Spec};
 use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, incremental, lookup, rowload, tables};
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub files: Vec<String>,
     /// Where relative paths in the pipeline file start from; the folder of the file if not given.
     pub dir: Option<PathBuf>,
+    /// The most memory that the process may use, in bytes: lookups have to fit into a share of it.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// What the parts of a pipeline are resolved with.
@@ -73,13 +76,14 @@ impl Plan {
         };
         let parameters = parameters(&file, &spec, &settings.parameters)?;
         let mut lookups = Vec::new();
+        let mut space = LookupSpace::new(settings.memory_limit_bytes);
         for (name, spec) in &spec.lookup {
             let given = settings.inputs.iter().find(|(input, _)| input == name.get_ref());
             let path = match given {
                 Some((_, path)) => PathBuf::from(path),
                 None => dir.join(spec.file.get_ref()),
             };
-            lookups.push(lookup::load(&file, name.get_ref(), spec, path)?);
+            lookups.push(lookup::load(&file, name.get_ref(), spec, path, &mut space)?);
         }
         let mut context = Context { file: &file, parameters: &parameters, lookups: &lookups, warnings: Vec::new() };
         let mut feeds = Vec::new();

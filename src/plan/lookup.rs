@@ -13,8 +13,51 @@ use crate::plan::LookupPlan;
 use crate::plan::feed::{Declaration, declarations};
 use crate::plan::spec::LookupSpec;
 
+/// The memory that lookups may take together.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LookupSpace {
+    memory_limit_bytes: Option<u64>,
+    used: u64,
+}
+
+/// Lookups may take one byte in so many of the memory limit.
+const LOOKUP_SHARE: u64 = 2;
+
+/// Where the texts of a lookup lie in memory is said in 32 bits.
+const BYTES_MAX: u64 = u32::MAX as u64;
+
+impl LookupSpace {
+    /// The share of a memory limit, if there is one.
+    pub(super) fn new(memory_limit_bytes: Option<u64>) -> Self {
+        LookupSpace { memory_limit_bytes, used: 0 }
+    }
+
+    /// Complains when a lookup of so many bytes does not fit beside those that are read already.
+    fn check(&self, name: &str, bytes: u64) -> Result<()> {
+        let share = self.memory_limit_bytes.map_or(u64::MAX, |limit| limit / LOOKUP_SHARE);
+        if bytes <= BYTES_MAX && self.used + bytes <= share {
+            return Ok(());
+        }
+        let megabytes = |bytes: u64| bytes / 1_000_000;
+        let most = match self.memory_limit_bytes {
+            Some(limit) if self.used + bytes > share => {
+                format!("the {} MB that --memory {}MB leaves for lookups", megabytes(share), megabytes(limit))
+            }
+            _ => format!("{} MB, the most that a lookup may have", megabytes(BYTES_MAX)),
+        };
+        let message = format!("the lookup `{name}` needs more than {most}; nothing was read or published");
+        Err(Error::new(ErrorKind::Limit, message).help("give --memory more, or declare fewer columns of the lookup"))
+    }
+}
+
 /// Reads a lookup.
-pub(super) fn load(file: &SourceFile, name: &str, spec: &LookupSpec, path: PathBuf) -> Result<LookupPlan> {
+pub(super) fn load(
+    file: &SourceFile,
+    name: &str,
+    spec: &LookupSpec,
+    path: PathBuf,
+    space: &mut LookupSpace,
+) -> Result<LookupPlan> {
     let text = SqlText::columns(file.clone(), spec.columns.span(), spec.columns.get_ref().clone());
     let (definitions, constraints) = text.parse_columns()?;
     if let Some(constraint) = constraints.first() {
@@ -37,7 +80,8 @@ pub(super) fn load(file: &SourceFile, name: &str, spec: &LookupSpec, path: PathB
     if declarations[key].column.data_type == DataType::Double {
         return Err(text.error(definitions[key].name.span, "a DOUBLE is no key: equality of doubles is luck"));
     }
-    let data = read(name, &declarations, key, &path)?;
+    let data = read(name, &declarations, key, &path, space)?;
+    space.used += data.memory_bytes() as u64;
     let fingerprint = fingerprint(&text, &path)?;
     Ok(LookupPlan { name: name.to_owned(), path, data, fingerprint })
 }
@@ -51,7 +95,7 @@ fn fingerprint(text: &SqlText, path: &Path) -> Result<String> {
     Ok(hash.to_hex().to_string())
 }
 
-fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path) -> Result<Lookup> {
+fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path, space: &LookupSpace) -> Result<Lookup> {
     let failed = |cause: &dyn std::fmt::Display| {
         Error::io(ErrorKind::Input, &format!("read the lookup `{name}` from"), path, cause)
     };
@@ -75,13 +119,19 @@ fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path) -> Re
             }
         }
     }
-    let mut builders: Vec<ColumnBuilder> =
-        declarations.iter().map(|declaration| ColumnBuilder::new(declaration.column.data_type.physical(), 0)).collect();
-    let mut lines = Vec::new();
+    let mut builders: Vec<ColumnBuilder> = declarations
+        .iter()
+        .map(|declaration| ColumnBuilder::compact(declaration.column.data_type.physical()))
+        .collect();
+    let mut rows = 0usize;
     let mut record = ::csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|cause| failed(&cause))? {
         let line = record.position().map_or(0, ::csv::Position::line);
-        lines.push(line);
+        rows += 1;
+        if rows.is_multiple_of(ROWS_PER_CHECK) {
+            let columns: usize = builders.iter().map(ColumnBuilder::memory_bytes).sum();
+            space.check(name, (columns + rows * Lookup::BYTES_PER_ROW) as u64)?;
+        }
         for ((declaration, builder), place) in declarations.iter().zip(&mut builders).zip(&places) {
             let column = &declaration.column;
             let text = record.get(*place).unwrap_or_default();
@@ -101,8 +151,18 @@ fn read(name: &str, declarations: &[Declaration], key: usize, path: &Path) -> Re
     }
     let fields = declarations.iter().map(|d| Field::new(d.column.name.clone(), d.column.data_type)).collect();
     let columns = builders.into_iter().map(ColumnBuilder::finish).collect();
-    Lookup::new(fields, columns, key).map_err(|row| {
+    let lookup = Lookup::new(fields, columns, key).map_err(|row| {
         let key = &declarations[key].column.name;
-        failed(&format!("line {}: its key `{key}` was there before", lines[row]))
-    })
+        failed(&format!("line {}: its key `{key}` was there before", line_of(path, row)))
+    })?;
+    space.check(name, lookup.memory_bytes() as u64).map(|()| lookup)
+}
+
+/// So many rows are read before their memory is looked at.
+const ROWS_PER_CHECK: usize = 1024;
+
+/// The line of a row, which nobody has kept, since it is asked for at most once.
+fn line_of(path: &Path, row: usize) -> u64 {
+    let record = ::csv::Reader::from_path(path).ok().and_then(|reader| reader.into_records().nth(row)?.ok());
+    record.as_ref().and_then(::csv::StringRecord::position).map_or(0, ::csv::Position::line)
 }
