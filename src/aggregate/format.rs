@@ -28,6 +28,8 @@
 //! least one, and the digits in base 2^32, the least first, four bytes each, the least significant first. Neither the
 //! first nor the last digit is zero. Digit d at place p stands for d * 2^(32 * p).
 
+use memchr::memchr;
+
 use crate::aggregate::ordered;
 use crate::chunk::{Cell, Physical};
 
@@ -80,12 +82,13 @@ pub(super) fn put_key(out: &mut Vec<u8>, cell: Cell<'_>) {
         Cell::Bool(value) => return out.extend_from_slice(&[VALUE, u8::from(value)]),
         Cell::Text(text) => {
             out.push(VALUE);
-            for byte in text {
-                out.push(*byte);
-                if *byte == TEXT_END {
-                    out.push(TEXT_ZERO);
-                }
+            let mut rest = text;
+            while let Some(zero) = memchr(TEXT_END, rest) {
+                out.extend_from_slice(&rest[..=zero]);
+                out.push(TEXT_ZERO);
+                rest = &rest[zero + 1..];
             }
+            out.extend_from_slice(rest);
             return out.push(TEXT_END);
         }
         Cell::Int(value) => ordered::from_int(value),
@@ -163,14 +166,13 @@ impl<'a> Reader<'a> {
         if physical == Physical::Text {
             scratch.clear();
             loop {
-                match (self.byte()?, self.0.first()) {
-                    (TEXT_END, Some(&TEXT_ZERO)) => {
-                        self.byte()?;
-                        scratch.push(TEXT_END);
-                    }
-                    (TEXT_END, _) => return Ok(Cell::Text(scratch)),
-                    (byte, _) => scratch.push(byte),
+                scratch.extend_from_slice(self.bytes(memchr(TEXT_END, self.0).ok_or(Damaged)?)?);
+                self.byte()?;
+                if self.0.first() != Some(&TEXT_ZERO) {
+                    return Ok(Cell::Text(scratch));
                 }
+                self.byte()?;
+                scratch.push(TEXT_END);
             }
         }
         let word = if physical == Physical::Bool { u64::from(self.byte()?) } else { self.word()? };

@@ -171,8 +171,12 @@ impl GroupKeys {
                 SortedColumn { column, word_of_rank }
             })
             .collect();
-        let mut order: Vec<u32> = (0..groups as u32).collect();
-        order.sort_unstable_by_key(|group| &words[*group as usize * stride..][..stride]);
+        let tuple = |group: u32| &words[group as usize * stride..][..stride];
+        let order = sorted_groups(
+            groups,
+            |group| lead(tuple(group).iter().copied()),
+            |left, right| tuple(left).cmp(tuple(right)),
+        );
         SortedKeys { columns, stride, words, order }
     }
 
@@ -202,21 +206,14 @@ impl GroupKeys {
             Part { words: start..start + self.columns[*column].width(), rank_of_word }
         };
         let parts: Vec<Part> = order.iter().map(part).collect();
-        let compare = |left: &[u32], right: &[u32]| {
-            let mut orders = parts.iter().map(|Part { words, rank_of_word }| {
-                let (left, right) = (&left[words.clone()], &right[words.clone()]);
-                if rank_of_word.is_empty() {
-                    left.cmp(right)
-                } else {
-                    rank_of_word[left[0] as usize].cmp(&rank_of_word[right[0] as usize])
-                }
-            });
-            orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        let ranked = |group: u32| {
+            let tuple = &self.words[group as usize * self.stride..][..self.stride];
+            parts.iter().flat_map(move |Part { words, rank_of_word }| {
+                let rank = |word: &u32| rank_of_word.get(*word as usize).copied().unwrap_or(*word);
+                tuple[words.clone()].iter().map(rank)
+            })
         };
-        let words = |group: &u32| &self.words[*group as usize * self.stride..][..self.stride];
-        let mut sorted: Vec<u32> = (0..groups as u32).collect();
-        sorted.sort_unstable_by(|left, right| compare(words(left), words(right)));
-        sorted
+        sorted_groups(groups, |group| lead(ranked(group)), |left, right| ranked(left).cmp(ranked(right)))
     }
 
     pub(super) fn forget_encodings(&mut self) {
@@ -281,6 +278,19 @@ impl GroupKeys {
             }
         }
     }
+}
+
+
+/// The first so many groups in an order that their leads mostly decide.
+fn sorted_groups(groups: usize, lead: impl Fn(u32) -> [u64; 2], compare: impl Fn(u32, u32) -> Ordering) -> Vec<u32> {
+    let mut sorted: Vec<([u64; 2], u32)> = (0..groups as u32).map(|group| (lead(group), group)).collect();
+    sorted.sort_unstable_by(|left, right| left.0.cmp(&right.0).then_with(|| compare(left.1, right.1)));
+    sorted.into_iter().map(|(_, group)| group).collect()
+}
+
+/// The first four words of a tuple.
+fn lead(mut words: impl Iterator<Item = u32>) -> [u64; 2] {
+    [(); 2].map(|()| (0..2).fold(0, |lead, _| lead << 32 | u64::from(words.next().unwrap_or(0))))
 }
 
 /// The rank of each word.

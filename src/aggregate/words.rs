@@ -118,14 +118,28 @@ impl TextWords {
 
     /// All words, NULL's first, then in the order of their texts by bytes.
     pub(super) fn sorted(&self) -> Vec<u32> {
-        let mut words: Vec<u32> = (0..=self.interner.len() as u32).collect();
-        words[1..].sort_unstable_by(|a, b| self.get(*a).cmp(self.get(*b)));
-        words
+        let words = 1..=self.interner.len() as u32;
+        let first = words.clone().next().map_or(&[][..], |word| self.get(word));
+        let shared = |text: &[u8]| first.iter().zip(text).take_while(|(one, other)| one == other).count();
+        let skipped = words.clone().map(|word| shared(self.get(word))).min().unwrap_or(0);
+        // What comes first behind the bytes that all texts begin with mostly decides, without a look at the texts.
+        let mut sorted: Vec<(u64, u32)> = words.map(|word| (prefix(&self.get(word)[skipped..]), word)).collect();
+        sorted
+            .sort_unstable_by(|left, right| left.0.cmp(&right.0).then_with(|| self.get(left.1).cmp(self.get(right.1))));
+        std::iter::once(NULL_WORD).chain(sorted.into_iter().map(|(_, word)| word)).collect()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.interner.memory_bytes() + (self.remembered.capacity() + self.numbers.capacity()) * size_of::<u32>()
     }
+}
+
+/// The first eight bytes of a text, as a number of the same order.
+fn prefix(text: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = text.len().min(first.len());
+    first[..len].copy_from_slice(&text[..len]);
+    u64::from_be_bytes(first)
 }
 
 #[cfg(test)]
@@ -156,6 +170,19 @@ mod tests {
         texts.for_each(&ColumnView::Rows(&rows), &Selection::All(4), |word| out.push(word));
         assert_eq!(out, [3, 2, 0, 4]);
         assert_eq!(texts.sorted(), [0, 3, 2, 1, 4]);
+    }
+
+    #[test]
+    fn texts_are_sorted_by_bytes_whatever_they_begin_with() {
+        for beginning in ["", "x", "order number "] {
+            let ends = ["", "\0", "\0\0", "a", "a\0", "aaaaaaaa", "aaaaaaaa\0", "aaaaaaaab", "aaaaaaab", "b", "\u{e9}"];
+            let expected: Vec<String> = ends.iter().map(|end| format!("{beginning}{end}")).collect();
+            let mut texts = TextWords::default();
+            expected.iter().rev().for_each(|text| drop(texts.word(text.as_bytes())));
+            let sorted: Vec<&[u8]> = texts.sorted()[1..].iter().map(|word| texts.get(*word)).collect();
+            assert_eq!(sorted, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+        }
+        assert_eq!(TextWords::default().sorted(), [NULL_WORD]);
     }
 
     #[test]
