@@ -36,8 +36,8 @@
 //! # What it promises
 //!
 //! 1. **Bounded.** The process keeps to its memory limit whatever the size of the input. What is in flight is bounded by the
-//!    number of buffers, records by their greatest length, and groups by a share of the limit; a run whose groups need more
-//!    ends with an error and publishes nothing.
+//!    number of buffers, records by their greatest length; groups and keys that do not fit their share go through temporary
+//!    files. A lookup, or a single group, that does not fit ends the run with an error and publishes nothing.
 //! 2. **Nothing lost.** `read = loaded + duplicate + filtered + rejected` for every feed, checked at the end of every run.
 //!    Every rejected or duplicate record is in the dead-letter file, and rejecting it changes nothing about its neighbours.
 //! 3. **Exact.** Sums of integers, decimals and doubles are exact until they are rounded once, at the end. A record is a

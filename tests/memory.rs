@@ -147,6 +147,38 @@ fn one_group_that_does_not_fit_ends_the_run_and_publishes_nothing() {
 }
 
 #[test]
+fn a_lookup_takes_its_share_of_memory_and_no_more() {
+    let pipeline = r#"
+[feed.f]
+files = ["-"]
+columns = "k TEXT NOT NULL, n INTEGER"
+[lookup.owners]
+file = "owners.csv"
+columns = "k TEXT PRIMARY KEY, owner TEXT"
+[table.t]
+sql = "SELECT owner, count(*) AS n FROM f JOIN owners USING (k) GROUP BY owner"
+"#;
+    let looked_up = |rows: u32| {
+        let folder = Folder::new();
+        let lines: String = (0..rows).map(|row| format!("K{row:07},O{:06}\n", row / 3)).collect();
+        folder.write("owners.csv", format!("k,owner\n{lines}"));
+        let ending = run_within(LEAST, &folder, pipeline, &[], |out| {
+            let _ = writeln!(out, "k,n");
+            let _ = (0..300_000).try_for_each(|row| writeln!(out, "K{row:07},1"));
+        });
+        (ending, folder.database().exists())
+    };
+    let (fits, published) = looked_up(300_000);
+    assert_eq!((fits.code, published), (Some(0), true), "{}", fits.stderr);
+    assert_eq!(fits.summary["tables"]["t"]["rows"], 100_000);
+    assert_within(&fits);
+    let (many, published) = looked_up(2_000_000);
+    assert_eq!((many.code, published), (Some(4), false), "{}", many.stderr);
+    assert!(many.stderr.contains("the lookup `owners` needs more than the 32 MB"), "{}", many.stderr);
+    assert_within(&many);
+}
+
+#[test]
 fn one_enormous_record() {
     for quote in ["", "\""] {
         let ending = run(&Folder::new(), PIPELINE, &[], |out| {

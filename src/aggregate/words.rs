@@ -178,7 +178,9 @@ mod tests {
             let ends = ["", "\0", "\0\0", "a", "a\0", "aaaaaaaa", "aaaaaaaa\0", "aaaaaaaab", "aaaaaaab", "b", "\u{e9}"];
             let expected: Vec<String> = ends.iter().map(|end| format!("{beginning}{end}")).collect();
             let mut texts = TextWords::default();
-            expected.iter().rev().for_each(|text| drop(texts.word(text.as_bytes())));
+            for text in expected.iter().rev() {
+                texts.word(text.as_bytes());
+            }
             let sorted: Vec<&[u8]> = texts.sorted()[1..].iter().map(|word| texts.get(*word)).collect();
             assert_eq!(sorted, expected.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
         }

@@ -202,9 +202,10 @@ impl FeedRun<'_> {
         self.options.threads * BUFFERS_PER_WORKER + 2
     }
 
-    /// The size of blocks, when so many bytes are taken by something else.
+    /// The size of blocks, when so many bytes are taken by something else than lookups.
     pub(super) fn block_bytes(&self, taken: u64) -> usize {
-        let free = self.options.memory_limit_bytes.saturating_sub(taken);
+        let lookups: usize = self.plan.lookups.iter().map(|lookup| lookup.data.memory_bytes()).sum();
+        let free = self.options.memory_limit_bytes.saturating_sub(taken + lookups as u64);
         block_bytes(self.options.block_bytes, self.buffer_count(), free)
     }
 

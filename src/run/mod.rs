@@ -1,4 +1,4 @@
-//! The data plane: the threads, channels and atomics (but for those with which the sink sorts keys). Moves blocks from the StreamingReader through the WorkerPool to
+//! The data plane: the threads, channels and atomics (but for those that sort). Moves blocks from the StreamingReader through the WorkerPool to
 //! the Sequencer, which puts everything back into input order, and to the one writer, the thread that calls `run`.
 //!
 //! ```text

@@ -240,3 +240,22 @@ fn a_record_longer_than_the_limit_is_one_dead_letter() {
     assert_eq!((letter.code.as_str(), letter.line, letter.byte_length), ("record_too_long", 3, 5005));
     assert!(letter.raw.len() <= 1024 && sales.as_bytes()[letter.byte_offset..].starts_with(&letter.raw));
 }
+
+#[test]
+fn a_key_that_a_lookup_has_twice_is_named_by_its_line() {
+    let pipeline = r#"
+[feed.f]
+files = ["f.csv"]
+columns = "k TEXT"
+[lookup.l]
+file = "l.csv"
+columns = "k TEXT PRIMARY KEY, v TEXT"
+[table.t]
+sql = "SELECT v, count(*) AS n FROM f LEFT JOIN l USING (k) GROUP BY v"
+"#;
+    for (text, line) in [("k,v\na,1\nb,1\na,2\n", 4), ("k,v\na,\"1\n2\"\na,2\n", 4)] {
+        let dir = Workdir::new().put("p.toml", pipeline).put("f.csv", "k\na\n").put("l.csv", text);
+        let outcome = dir.feedmill("run p.toml --db out.db").exits(1);
+        assert!(outcome.stderr.contains(&format!("line {line}: its key `k` was there before")), "{}", outcome.stderr);
+    }
+}

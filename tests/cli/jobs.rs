@@ -143,7 +143,7 @@ fn the_json_summary_has_the_documented_fields() {
     let feed = &printed["feeds"]["transactions"];
     assert_eq!(
         fields(feed),
-        "bytes_read counters duplicate filtered inputs interrupted_at known loaded nullified read rejected \
+        "bytes_read counters duplicate filtered groups_spilled inputs interrupted_at known loaded nullified read rejected \
          rejected_by_code resumed skipped"
     );
     assert_eq!(fields(&printed["stages"]), "compute merge publish read sequence verify write");
