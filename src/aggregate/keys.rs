@@ -280,7 +280,6 @@ impl GroupKeys {
     }
 }
 
-
 /// The first so many groups in an order that their leads mostly decide.
 fn sorted_groups(groups: usize, lead: impl Fn(u32) -> [u64; 2], compare: impl Fn(u32, u32) -> Ordering) -> Vec<u32> {
     let mut sorted: Vec<([u64; 2], u32)> = (0..groups as u32).map(|group| (lead(group), group)).collect();
