@@ -53,7 +53,7 @@ impl Staging {
     pub(super) fn rewrite(&mut self, binder: &mut Binder<'_>, expr: &Expr, aliases: &[&str]) -> Result<Expr> {
         let mut expr = expr.clone();
         if is_grouped(&expr) || mentions(&expr, binder, aliases) {
-            match expr.visit(&mut Rewriter { staging: self, binder, aliases }) {
+            match expr.visit(&mut Rewriter { staging: self, binder, aliases, replaced: 0 }) {
                 ControlFlow::Continue(()) => Ok(expr),
                 ControlFlow::Break(error) => Err(error),
             }
@@ -64,7 +64,7 @@ impl Staging {
 
     /// The same for a window that is defined by name.
     pub(super) fn rewrite_window(&mut self, binder: &mut Binder<'_>, window: &mut NamedWindowDefinition) -> Result<()> {
-        match window.visit(&mut Rewriter { staging: self, binder, aliases: &[] }) {
+        match window.visit(&mut Rewriter { staging: self, binder, aliases: &[], replaced: 0 }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }
@@ -123,7 +123,7 @@ impl Staging {
                 use BinaryOperator as B;
                 let types = (self.data_type(binder, left)?, self.data_type(binder, right)?);
                 match op {
-                    B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo => arithmetic_type(types.0, types.1),
+                    op if is_arithmetic(op) => arithmetic_type(types.0, types.1),
                     B::StringConcat => Some(DataType::Text),
                     B::And | B::Or | B::Eq | B::NotEq | B::Lt | B::LtEq | B::Gt | B::GtEq => Some(DataType::Boolean),
                     _ => None,
@@ -232,17 +232,31 @@ struct Rewriter<'a, 'b> {
     staging: &'a mut Staging,
     binder: &'a mut Binder<'b>,
     aliases: &'a [&'a str],
+    /// How deep the visit is in a replacement, which is not looked at again; 0 outside of one.
+    replaced: usize,
 }
 
 impl VisitorMut for Rewriter<'_, '_> {
     type Break = Error;
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if self.replaced > 0 {
+            self.replaced += 1;
+            return ControlFlow::Continue(());
+        }
         match self.replacement(expr) {
-            Ok(Some(replacement)) => *expr = replacement,
+            Ok(Some(replacement)) => {
+                *expr = replacement;
+                self.replaced = 1;
+            }
             Ok(None) => {}
             Err(error) => return ControlFlow::Break(error),
         }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &mut Expr) -> ControlFlow<Error> {
+        self.replaced = self.replaced.saturating_sub(1);
         ControlFlow::Continue(())
     }
 }
@@ -254,6 +268,10 @@ impl Rewriter<'_, '_> {
         parser
             .and_then(|mut parser| parser.parse_expr())
             .map_err(|error| self.binder.text.error(whole.span(), format!("this cannot be handed to SQLite: {error}")))
+    }
+
+    fn rewrite(&mut self, expr: &Expr) -> Result<Expr> {
+        self.staging.rewrite(self.binder, expr, self.aliases)
     }
 
     fn replacement(&mut self, expr: &Expr) -> Result<Option<Expr>> {
@@ -272,8 +290,15 @@ impl Rewriter<'_, '_> {
                 let types = (self.staging.data_type(self.binder, left), self.staging.data_type(self.binder, right));
                 match (op, types) {
                     (BinaryOperator::Minus, (Some(DataType::Date), Some(DataType::Date))) => {
+                        let (left, right) = (self.rewrite(left)?, self.rewrite(right)?);
                         let days = format!("CAST(julianday({left}) - julianday({right}) AS INTEGER)");
                         self.parsed(expr, &days).map(Some)
+                    }
+                    (op, (left, right)) if is_arithmetic(op) && (is_moment(left) || is_moment(right)) => {
+                        let message = "of dates and times, only the days between two dates can be computed from groups";
+                        let help =
+                            "compute it for each row, in [feed.NAME.derive], or in a table that selects FROM this one";
+                        Err(self.binder.text.error(expr.span(), message).help(help))
                     }
                     (BinaryOperator::Divide, (Some(DataType::Integer), Some(DataType::Integer))) => {
                         self.binder.warnings.push(integer_division(self.binder.text, expr));
@@ -282,7 +307,6 @@ impl Rewriter<'_, '_> {
                     _ => Ok(None),
                 }
             }
-            Expr::Identifier(ident) if is_staged(ident) => Ok(None),
             expr if is_grouped(expr) || mentions(expr, self.binder, self.aliases) => Ok(None),
             expr => self.staging.stage_expr(self.binder, expr).map(Some),
         }
@@ -317,8 +341,13 @@ fn column_name(place: usize) -> String {
     format!("_feedmill_{place}")
 }
 
-fn is_staged(ident: &Ident) -> bool {
-    ident.value.starts_with("_feedmill_")
+fn is_arithmetic(op: &BinaryOperator) -> bool {
+    use BinaryOperator as B;
+    matches!(op, B::Plus | B::Minus | B::Multiply | B::Divide | B::Modulo)
+}
+
+fn is_moment(data_type: Option<DataType>) -> bool {
+    matches!(data_type, Some(DataType::Date | DataType::Timestamp))
 }
 
 fn arithmetic_type(x: DataType, y: DataType) -> Option<DataType> {

@@ -1,0 +1,7 @@
+//! What becomes of groups and tables in SQLite: expressions over aggregates. The engine's own part is tested elsewhere.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod dates;
