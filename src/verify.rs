@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::plan::Plan;
+use crate::plan::TablePlan;
 use crate::reference::{FeedResult, Reference, ReferenceReject};
 use crate::run::{self, FeedFigures, Figures, Options, Progress, sqlite_functions};
 use crate::sink::{Database, DeadLetterWriter, Sink, SqliteOptions, SqliteSink};
@@ -43,7 +44,7 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
     let mut letters = DeadLetterWriter::new(&letters_path, &fast_db)?;
     let mut sink = SqliteSink::open(&fast_db, &sqlite)?;
     let figures = run::run(plan, options, &mut sink, &mut letters, progress)?;
-    drop(sink);
+    let fast = sink.into_database()?;
     letters.publish()?;
 
     let slow_db = dir.join("reference.db");
@@ -62,16 +63,15 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
     }
     run::select_tables(plan, &mut sink)?;
     sink.commit()?;
-    drop(sink);
+    let slow = sink.into_database()?;
 
     let mut verdict = Verdict::default();
     for (result, feed) in results.iter().zip(&figures.feeds) {
         compare_figures(result, feed, &mut verdict.differences);
     }
     verdict.rejects = compare_rejects(&letters_path, &results, &mut verdict.differences)?;
-    let (fast, slow) = (Database::open(&fast_db, &[])?, Database::open(&slow_db, &[])?);
     for table in &plan.tables {
-        let rows = compare_table(&table.name, &fast, &slow, &mut verdict.differences)?;
+        let rows = compare_table(table, &fast, &slow, &mut verdict.differences)?;
         verdict.tables.push((table.name.clone(), rows));
     }
     verdict.figures = figures;
@@ -162,16 +162,22 @@ fn letter(reject: &ReferenceReject) -> Vec<Vec<u8>> {
     fields
 }
 
-/// Rows are fetched in pages by rowid, which counts from 1 in tables that were just made.
+/// Rows are fetched in pages, by rowid if there is one: it counts from 1 in tables that were just made.
 const PAGE_ROWS: usize = 10_000;
 
-fn compare_table(name: &str, fast: &Database, slow: &Database, differences: &mut Vec<String>) -> Result<u64> {
+fn compare_table(table: &TablePlan, fast: &Database, slow: &Database, differences: &mut Vec<String>) -> Result<u64> {
+    let name = &table.name;
     let quoted = name.replace('"', "\"\"");
     let mut compared = 0u64;
     let mut listed = 0;
     loop {
         let last = compared + PAGE_ROWS as u64;
-        let sql = format!("SELECT * FROM \"{quoted}\" WHERE rowid > {compared} AND rowid <= {last} ORDER BY rowid");
+        let page = if table.without_rowid {
+            format!("LIMIT {PAGE_ROWS} OFFSET {compared}")
+        } else {
+            format!("WHERE rowid > {compared} AND rowid <= {last} ORDER BY rowid")
+        };
+        let sql = format!("SELECT * FROM \"{quoted}\" {page}");
         let fast_page = fast.query_rows(name, &sql, PAGE_ROWS)?;
         let slow_page = slow.query_rows(name, &sql, PAGE_ROWS)?;
         for row in 0..fast_page.rows.len().max(slow_page.rows.len()) {

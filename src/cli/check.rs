@@ -63,8 +63,8 @@ fn check_sample(plan: &Plan, lines: u64) -> Result<String> {
         }
         out += "\n";
     }
-    for (name, rows) in &figures.tables {
-        out += &format!("{name}: {} from this sample\n", counted(*rows, "row"));
+    for table in &figures.tables {
+        out += &format!("{}: {} from this sample\n", table.name, counted(table.rows, "row"));
     }
     Ok(out)
 }

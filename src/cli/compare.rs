@@ -62,11 +62,11 @@ pub(super) fn compare(arguments: &Compare, manner: Manner) -> Result<Ending> {
     comparison.differences = count_differences(&full.cost, &incremental.cost);
     let database = Database::open(&databases.path(INCREMENTAL), &sqlite_functions())?;
     database.attach(&databases.path(FULL), "full_run")?;
-    for table in &plan.tables {
+    for table in plan.tables.iter().filter(|table| !table.is_temporary) {
         let rows = row_differences(&database, &table.name, &mut comparison.differences)?;
         comparison.tables.push((table.name.clone(), rows));
     }
-    comparison.reports = reports(&plan, &database)?;
+    comparison.reports = reports(plan.reports.iter().filter(|report| !report.reads_temporary), &database)?;
     (comparison.full, comparison.incremental) = (full.cost, incremental.cost);
 
     if let Some(path) = &arguments.report {

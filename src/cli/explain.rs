@@ -177,7 +177,8 @@ fn describe_table(table: &TablePlan) -> String {
         Origin::Feed { finish: Some(sql), .. } => format!("finished by SQLite:\n  {sql}\n"),
         Origin::Sql { sql, .. } => format!("made by SQLite from other tables:\n  {}\n", sql.trim()),
     };
-    format!("\ntable {}{key}: {origin}", table.name)
+    let temporary = if table.is_temporary { ", temporary" } else { "" };
+    format!("\ntable {}{temporary}{key}: {origin}", table.name)
 }
 
 /// An expression in the notation of a call tree.

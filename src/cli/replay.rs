@@ -77,8 +77,8 @@ fn text(figures: &Figures, letters: &Path, db: &Path) -> String {
     if out.is_empty() {
         out = format!("{} has no dead letters\n", letters.display());
     }
-    for (name, rows) in &figures.tables {
-        out += &format!("{name}  {} into {}\n", counted(*rows, "row"), db.display());
+    for table in &figures.tables {
+        out += &summary::table_text(table, db);
     }
     if let Some(path) = &figures.dead_letters {
         out += &format!("\nwhat is left is in {path}\n");

@@ -122,8 +122,7 @@ pub(super) fn into_database(
     manner: Manner,
 ) -> Result<Figures> {
     let mut letters = DeadLetterWriter::new(errors, db)?;
-    let functions = sqlite_functions();
-    let sqlite = SqliteOptions { functions: functions.clone(), ..sqlite };
+    let sqlite = SqliteOptions { functions: sqlite_functions(), ..sqlite };
     let mut sink = SqliteSink::open(db, &sqlite)?;
     let bar = Bar::new(manner);
     let figures = run::run(plan, options, &mut sink, &mut letters, &mut |progress| {
@@ -131,19 +130,19 @@ pub(super) fn into_database(
     });
     bar.finish();
     let mut figures = figures?;
-    drop(sink);
+    let database = sink.into_database()?;
     figures.dead_letters = letters.publish()?.map(|_| errors.display().to_string());
-    if !plan.reports.is_empty() {
-        figures.reports = reports(plan, &Database::open(db, &functions)?)?;
+    if figures.interrupted_at().is_none() {
+        figures.reports = reports(plan.reports.iter(), &database)?;
     }
     Ok(figures)
 }
 
 /// The results of a pipeline's reports.
-pub(super) fn reports(plan: &Plan, database: &Database) -> Result<Vec<Report>> {
+pub(super) fn reports<'a>(reports: impl Iterator<Item = &'a ReportPlan>, database: &Database) -> Result<Vec<Report>> {
     let result = |report: &ReportPlan| {
         let table = database.query_rows(&report.title, &report.sql, REPORT_ROWS)?;
         Ok(Report { title: report.title.clone(), columns: table.columns, rows: table.rows })
     };
-    plan.reports.iter().map(result).collect()
+    reports.map(result).collect()
 }

@@ -11,7 +11,7 @@ use crate::cli::{Manner, print};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::run::{FeedFigures, Figures};
+use crate::run::{FeedFigures, Figures, TableFigures};
 
 /// Writes the summary to the file that it was asked for, and prints it as JSON or as `text`.
 pub(super) fn show(figures: &Figures, output: &OutputArguments, manner: Manner, text: &str) -> Result<()> {
@@ -30,8 +30,7 @@ pub(super) fn show(figures: &Figures, output: &OutputArguments, manner: Manner, 
 /// The summary as a JSON document.
 fn json(figures: &Figures) -> String {
     let feeds: Map<String, Value> = figures.feeds.iter().map(|feed| (feed.name.clone(), feed_json(feed))).collect();
-    let tables: Map<String, Value> =
-        figures.tables.iter().map(|(name, rows)| (name.clone(), json!({ "rows": rows }))).collect();
+    let tables: Map<String, Value> = figures.tables.iter().map(table_json).collect();
     let stages: Map<String, Value> =
         figures.stages.iter().map(|(name, seconds)| ((*name).to_owned(), json!(seconds))).collect();
     let document = json!({
@@ -86,14 +85,29 @@ fn feed_json(feed: &FeedFigures) -> Value {
     })
 }
 
+fn table_json(table: &TableFigures) -> (String, Value) {
+    (table.name.clone(), json!({ "rows": table.rows, "temporary": table.is_temporary }))
+}
+
+/// How many rows a table has got, and where it is.
+pub(super) fn table_text(table: &TableFigures, db: &Path) -> String {
+    let TableFigures { name, rows, is_temporary } = table;
+    let rows = counted(*rows, "row");
+    if *is_temporary {
+        format!("{name}  {rows}, temporary\n")
+    } else {
+        format!("{name}  {rows} into {}\n", db.display())
+    }
+}
+
 /// The summary for people.
 pub(super) fn text(figures: &Figures, db: &Path) -> String {
     let mut out = String::new();
     for feed in &figures.feeds {
         out += &feed_text(feed, figures.elapsed_seconds);
     }
-    for (name, rows) in &figures.tables {
-        out += &format!("{name}  {} into {}\n", counted(*rows, "row"), db.display());
+    for table in &figures.tables {
+        out += &table_text(table, db);
     }
     for report in &figures.reports {
         let rows: Vec<Vec<Cell>> = report.rows.iter().map(|row| row.iter().map(cell).collect()).collect();

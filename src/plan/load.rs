@@ -100,6 +100,7 @@ impl Plan {
         let (mut tables, sql_lookups) = tables::resolve(&mut context, &spec, &mut feeds)?;
         rowload::resolve(&file, &spec, &mut feeds, &mut tables)?;
         tables::check_keys(&file, &spec, &tables)?;
+        tables::check_temporary(&file, &spec, &feeds, &tables)?;
         let text = feed::parameters(&parameters);
         incremental::resolve(&file, &spec, &text, &lookups, &mut feeds, &tables)?;
         for feed in &mut feeds {
@@ -110,7 +111,8 @@ impl Plan {
             let text = context.sql(&report.sql);
             let query = text.parse_query()?;
             let sql = tables::put_in_parameters(&context, &text, &query)?;
-            reports.push(ReportPlan { title: report.title.clone(), sql, text });
+            let reads_temporary = tables::reads_temporary(&query, &tables);
+            reports.push(ReportPlan { title: report.title.clone(), sql, text, reads_temporary });
         }
         let limits = limits(&file, &spec)?;
         let mut warnings = context.warnings;

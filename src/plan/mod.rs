@@ -40,7 +40,7 @@ pub struct Plan {
     pub lookups: Vec<LookupPlan>,
     /// The streamed inputs.
     pub feeds: Vec<FeedPlan>,
-    /// The tables to publish, in an order in which a table comes behind the tables that it is made FROM.
+    /// The tables, in an order in which a table comes behind the tables that it is made FROM.
     pub tables: Vec<TablePlan>,
     /// Lookups that tables FROM tables read, by their place in `lookups`: SQLite needs them as tables, too.
     pub sql_lookups: Vec<usize>,
@@ -52,7 +52,7 @@ pub struct Plan {
     pub warnings: Vec<Error>,
 }
 
-/// A query over the published tables.
+/// A query over the tables.
 #[derive(Debug)]
 pub struct ReportPlan {
     /// Its heading.
@@ -61,6 +61,8 @@ pub struct ReportPlan {
     pub sql: String,
     /// The SELECT as it stands in the pipeline file, for messages.
     pub text: SqlText,
+    /// Whether it reads a temporary table, so that it can be run only where the tables are made.
+    pub reads_temporary: bool,
 }
 
 /// When to stop and publish nothing.
@@ -252,7 +254,7 @@ pub enum GroupColumn {
     Aggregate(usize),
 }
 
-/// A table to publish.
+/// A table to make.
 #[derive(Debug)]
 pub struct TablePlan {
     /// Its name.
@@ -261,11 +263,20 @@ pub struct TablePlan {
     pub primary_key: Vec<String>,
     /// Whether it is a WITHOUT ROWID table: <https://www.sqlite.org/withoutrowid.html>.
     pub without_rowid: bool,
+    /// Whether it is a step that later tables and reports read, and that is not published.
+    pub is_temporary: bool,
     /// Where its rows come from.
     pub origin: Origin,
 }
 
-/// A column of a published table.
+impl TablePlan {
+    /// Whether its rows come from a feed.
+    pub fn is_of_feed(&self) -> bool {
+        matches!(self.origin, Origin::Feed { .. })
+    }
+}
+
+/// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputColumn {
     /// Its name.

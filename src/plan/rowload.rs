@@ -39,11 +39,16 @@ pub(super) fn resolve(file: &SourceFile, spec: &Spec, feeds: &mut [FeedPlan], ta
                     table.primary_key = names.cloned().collect();
                 }
             }
-            if is_rows && is_alone && finish.is_none() {
+            if is_rows && is_alone && finish.is_none() && !table.is_temporary {
                 let place = |name: &String| columns.iter().position(|column| column.name == *name);
                 let key = table.primary_key.iter().filter_map(|name| Some((name.clone(), place(name)?)));
                 feed.load = Some(RowLoad { key: key.collect() });
             } else if is_rows && !table.primary_key.is_empty() {
+                if table.is_temporary {
+                    let message = "a table of rows with a primary key is de-duplicated while it is loaded into the database, \
+                                   and this one is temporary";
+                    return Err(error(message.to_owned()).help("take `temporary` or the primary key out"));
+                }
                 let why = if is_alone {
                     "its rows are to be taken as they come, without ORDER BY, windows or the same expression twice"
                 } else {

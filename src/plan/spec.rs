@@ -117,6 +117,8 @@ pub(super) struct TableSpec {
     pub(super) primary_key: Vec<Spanned<String>>,
     /// Whether its rows lie in its primary key instead of beside it.
     pub(super) without_rowid: Option<Spanned<bool>>,
+    /// Whether it is a step that is not published.
+    pub(super) temporary: Option<Spanned<bool>>,
     /// The SELECT that makes it.
     pub(super) sql: Spanned<String>,
 }

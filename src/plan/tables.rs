@@ -59,11 +59,12 @@ pub(super) fn resolve(
             let sql = put_in_parameters(context, &table.text, &table.query)?;
             Origin::Sql { sql, text: table.text }
         };
-        let TableSpec { primary_key: key, without_rowid, .. } = table.table;
+        let TableSpec { primary_key: key, without_rowid, temporary, .. } = table.table;
         tables.push(TablePlan {
             name: table.name.get_ref().clone(),
             primary_key: primary_key(context, key, &origin)?,
             without_rowid: without_rowid.as_ref().is_some_and(|without_rowid| *without_rowid.get_ref()),
+            is_temporary: temporary.as_ref().is_some_and(|temporary| *temporary.get_ref()),
             origin,
         });
     }
@@ -166,6 +167,39 @@ pub(super) fn check_keys(file: &SourceFile, spec: &Spec, tables: &[TablePlan]) -
         }
     }
     Ok(())
+}
+
+/// Makes sure that temporary tables are steps on the way to others.
+///
+/// # Errors
+/// When nothing would be published, or when a table is to be kept for the next run.
+pub(super) fn check_temporary(file: &SourceFile, spec: &Spec, feeds: &[FeedPlan], tables: &[TablePlan]) -> Result<()> {
+    let incremental = spec.incremental.as_ref().map(|incremental| incremental.feed.get_ref().as_str());
+    let kept: Vec<usize> = feeds
+        .iter()
+        .filter(|feed| incremental == Some(feed.name.as_str()))
+        .flat_map(|feed| feed.outputs.iter().map(|output| output.table))
+        .collect();
+    for (place, table) in tables.iter().enumerate().filter(|(_, table)| table.is_temporary) {
+        let written = spec.table.iter().find(|(name, _)| *name.get_ref() == table.name);
+        let span = written.and_then(|(_, table)| table.temporary.as_ref()).map_or(0..0, TomlSpanned::span);
+        if kept.contains(&place) {
+            let message = "the tables of the feed of [incremental] are kept for the next run";
+            return Err(file.error(span, message).help("take `temporary` out; tables FROM other tables can have it"));
+        }
+        if tables.iter().all(|table| table.is_temporary) {
+            let error = file.error(span, "all tables are temporary, so that nothing would be published");
+            return Err(error.help("take `temporary` out of the tables that are the result"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a query reads a temporary table.
+pub(super) fn reads_temporary(query: &Query, tables: &[TablePlan]) -> bool {
+    let is_temporary =
+        |name: &str| tables.iter().any(|table| table.is_temporary && table.name.eq_ignore_ascii_case(name));
+    relations(query).iter().any(|(name, _)| is_temporary(name))
 }
 
 /// The text of a query for SQLite, with the values of parameters in the place of their names.

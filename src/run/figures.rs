@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::chunk::{RejectCode, Scalar};
 use crate::error::Position;
 use crate::plan::FeedPlan;
+use crate::plan::TablePlan;
 use crate::run::worker::Outcome;
 
 /// The figures of a run.
@@ -12,8 +13,8 @@ use crate::run::worker::Outcome;
 pub struct Figures {
     /// One for each feed: those that are loaded, then the others, each in the order of the pipeline file.
     pub feeds: Vec<FeedFigures>,
-    /// Names and rows of the tables, in the order in which they were made.
-    pub tables: Vec<(String, u64)>,
+    /// The tables, in the order in which they were made.
+    pub tables: Vec<TableFigures>,
     /// The results of the pipeline's reports.
     pub reports: Vec<Report>,
     /// Seconds that the stages took; `read` and `compute` run side by side, and `compute` adds up over the workers.
@@ -28,6 +29,17 @@ pub struct Figures {
     pub threads: usize,
     /// Where the dead letters went, if there are any.
     pub dead_letters: Option<String>,
+}
+
+/// The figures of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableFigures {
+    /// Its name.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Whether it was a step on the way and is not in the database.
+    pub is_temporary: bool,
 }
 
 /// The figures of a feed. `read = loaded + duplicate + filtered + rejected + skipped`.
@@ -124,6 +136,13 @@ impl Figures {
     /// Whether the run kept to its memory limit, as far as the system tells.
     pub fn within_memory_limit(&self) -> bool {
         self.peak_rss_bytes.is_none_or(|peak| peak <= self.memory_limit_bytes)
+    }
+}
+
+impl TableFigures {
+    /// Those of a table with so many rows.
+    pub(super) fn new(table: &TablePlan, rows: u64) -> Self {
+        TableFigures { name: table.name.clone(), rows, is_temporary: table.is_temporary }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::plan::{
 };
 use crate::run::OnChangedPrefix;
 use crate::run::feed::{FeedOutcome, FeedRun, FeedStart};
-use crate::run::figures::{FeedFigures, IncrementFigures};
+use crate::run::figures::{FeedFigures, IncrementFigures, TableFigures};
 use crate::run::groups::FeedGroups;
 use crate::run::memory::GroupSpace;
 use crate::run::prefix::{Verdict, Verifier};
@@ -220,14 +220,14 @@ impl OpenIncrement<'_> {
         FeedStart { load: None, members, watermark, figures }
     }
 
-    /// Brings the tables up to date, and what is stored for the next run; returns their names and rows.
+    /// Brings the tables up to date, and what is stored for the next run; returns their figures.
     pub(super) fn finish(
         self,
         run: &FeedRun<'_>,
         outcome: FeedOutcome,
         sink: &mut dyn Sink,
         targets: &[Target],
-    ) -> Result<Vec<(String, u64)>> {
+    ) -> Result<Vec<TableFigures>> {
         let FeedOutcome { figures, groups, space, members, greatest } = outcome;
         let has_news = !members.is_empty() || !matches!(self.start, Start::Behind(_));
         let prefixes = self.prefixes(members);
@@ -263,7 +263,7 @@ impl OpenIncrement<'_> {
             if ledger != table.known {
                 sink.write_increment(&table.layout.name, &table.owner, &ledger)?;
             }
-            made.push((table.layout.name.clone(), rows));
+            made.push(TableFigures::new(&run.plan.tables[job.output.table], rows));
         }
         Ok(made)
     }

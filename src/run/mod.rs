@@ -39,7 +39,7 @@ use crate::plan::{FeedPlan, Plan};
 use crate::run::feed::FeedStart;
 use crate::sink::{DeadLetterWriter, Sink};
 
-pub use figures::{FeedFigures, Figures, IncrementFigures, Report};
+pub use figures::{FeedFigures, Figures, IncrementFigures, Report, TableFigures};
 pub use functions::sqlite_functions;
 pub use memory::{cache_bytes, peak_rss_bytes, sort_bytes};
 pub use reader::{MemberHeader, headers, open};

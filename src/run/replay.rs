@@ -18,10 +18,10 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Position;
 use crate::error::Result;
-use crate::plan::Plan;
+use crate::plan::{Plan, TablePlan};
 use crate::run::batch::KEY_IN_TABLE;
 use crate::run::feed::{FeedRun, panicked};
-use crate::run::figures::{FeedFigures, Figures};
+use crate::run::figures::{FeedFigures, Figures, TableFigures};
 use crate::run::load::origin_of;
 use crate::run::memory::{block_bytes, peak_rss_bytes};
 use crate::run::reader::{Layout, Work, header_names, layout};
@@ -47,6 +47,7 @@ pub fn replay(
 ) -> Result<Figures> {
     let started = Instant::now();
     validate(plan)?;
+    refuse_temporary(plan)?;
     sink.begin()?;
     let mut replay = Replay::open(plan, options, sink, letters)?;
     let input = from.path().display().to_string();
@@ -65,7 +66,7 @@ pub fn replay(
     let Replay { tables, figures: feeds, .. } = replay;
     let mut figures = Figures {
         feeds: feeds.into_iter().map(|feed| FeedFigures { inputs: vec![input.clone()], ..feed }).collect(),
-        tables: tables.iter().map(|table| (table.name.clone(), table.target.rows())).collect(),
+        tables: tables.iter().map(LoadTable::figures).collect(),
         threads: options.threads,
         memory_limit_bytes: options.memory_limit_bytes,
         ..Figures::default()
@@ -76,6 +77,19 @@ pub fn replay(
     figures.elapsed_seconds = started.elapsed().as_secs_f64();
     figures.peak_rss_bytes = peak_rss_bytes();
     Ok(figures)
+}
+
+/// Complains about tables that would be needed to make those FROM other tables anew, and are gone.
+fn refuse_temporary(plan: &Plan) -> Result<()> {
+    let is_gone = |table: &&TablePlan| table.is_temporary && table.is_of_feed();
+    match plan.tables.iter().find(is_gone) {
+        Some(table) => {
+            let message =
+                format!("the temporary table `{}` is made of records that a replay does not read", table.name);
+            Err(Error::new(ErrorKind::Pipeline, message).help("mend the input and run the pipeline again"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A replay under way.
@@ -109,6 +123,12 @@ struct LoadTable<'a> {
     key: KeyState,
     /// The headers of the members that were loaded.
     headers: HashMap<Origin, Vec<String>>,
+}
+
+impl LoadTable<'_> {
+    fn figures(&self) -> TableFigures {
+        TableFigures { name: self.name.clone(), rows: self.target.rows(), is_temporary: false }
+    }
 }
 
 /// Where the letters of a member go.

@@ -9,6 +9,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::expr::{Evaluator, NodeId, Program};
 use crate::plan::{FeedOutput, FeedPlan, GroupColumn, Origin, OutputKind, Plan, TablePlan, staging_table};
+use crate::run::figures::TableFigures;
 use crate::sink::{KeyState, Sink, TableId, TableLayout};
 
 /// Where the rows of a feed's output go: its table, or the staging table from which SQLite makes it.
@@ -104,13 +105,13 @@ impl<'a> GroupWriter<'a> {
     }
 }
 
-/// Lets SQLite make the tables of a feed that are not complete yet; returns names and rows of all of them.
+/// Lets SQLite make the tables of a feed that are not complete yet; returns the figures of all of them.
 pub(super) fn finish(
     plan: &Plan,
     feed: &FeedPlan,
     sink: &mut dyn Sink,
     targets: &[Target],
-) -> Result<Vec<(String, u64)>> {
+) -> Result<Vec<TableFigures>> {
     let mut made = Vec::new();
     for (output, target) in feed.outputs.iter().zip(targets) {
         let table = &plan.tables[output.table];
@@ -118,13 +119,13 @@ pub(super) fn finish(
             Origin::Feed { finish: Some(sql), .. } => sink.select_into(&layout(table), sql)?,
             _ => target.rows(),
         };
-        made.push((table.name.clone(), rows));
+        made.push(TableFigures::new(table, rows));
     }
     Ok(made)
 }
 
-/// Makes the tables FROM other tables; returns their names and rows.
-pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<(String, u64)>> {
+/// Makes the tables FROM other tables; returns their figures.
+pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<TableFigures>> {
     for place in &plan.sql_lookups {
         let lookup = &plan.lookups[*place];
         let id = sink.stage(&lookup.name, lookup.data.fields())?;
@@ -135,7 +136,7 @@ pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<(String, u6
     for table in &plan.tables {
         if let Origin::Sql { sql, .. } = &table.origin {
             let rows = sink.select_into(&layout(table), sql)?;
-            made.push((table.name.clone(), rows));
+            made.push(TableFigures::new(table, rows));
         }
     }
     Ok(made)
@@ -194,6 +195,7 @@ pub(super) fn layout(table: &TablePlan) -> TableLayout {
         columns,
         primary_key: table.primary_key.clone(),
         without_rowid: table.without_rowid,
+        is_temporary: table.is_temporary,
         definition: definition.to_owned(),
     }
 }

@@ -234,6 +234,9 @@ pub struct TableLayout {
     pub primary_key: Vec<String>,
     /// Whether it is a WITHOUT ROWID table, which needs a primary key without NULLs and has its rows in the order of it.
     pub without_rowid: bool,
+    /// Whether it is never published: `select_into` and whoever reads through the sink's own connection see it, as SQLite's
+    /// TEMP tables (<https://www.sqlite.org/lang_createtable.html>), and it vanishes with that.
+    pub is_temporary: bool,
     /// What the ledger says that the table was made from: the text of its SELECT, or a fingerprint.
     pub definition: String,
 }

@@ -1,7 +1,9 @@
-//! What becomes of groups and tables in SQLite: expressions over aggregates. The engine's own part is tested elsewhere.
+//! What becomes of groups and tables in SQLite: expressions over aggregates, temporary tables. The engine's own part is
+//! tested elsewhere.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod dates;
+mod temporary;

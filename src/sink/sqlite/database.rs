@@ -26,10 +26,14 @@ impl Database {
     /// Of kind Output, when it does not exist, is none, or is locked by another process.
     pub fn open(path: &Path, functions: &[ScalarFunction]) -> Result<Self> {
         // Opened for writing, because the journal of a killed process has to be rolled back before anything is read.
-        let connection = connect(path, functions)?;
+        Database::of(connect(path, functions)?, path.to_owned())
+    }
+
+    /// The database of a connection.
+    pub(super) fn of(connection: Connection, path: PathBuf) -> Result<Self> {
         let settings = "PRAGMA query_only = ON; PRAGMA temp_store = FILE; PRAGMA mmap_size = 0; PRAGMA schema_version;";
-        connection.execute_batch(settings).map_err(|error| database_error("read", path, &error))?;
-        Ok(Database { connection, path: path.to_owned() })
+        connection.execute_batch(settings).map_err(|error| database_error("read", &path, &error))?;
+        Ok(Database { connection, path })
     }
 
     /// Lets SELECTs read another database, too, under a name in front of its tables.

@@ -170,19 +170,29 @@ impl SqliteSink {
         database_error("write", &self.path, error)
     }
 
+    /// The database as it is after the last commit, with the temporary tables that only this connection has.
+    ///
+    /// # Errors
+    /// Of kind Output, when it cannot be read.
+    pub fn into_database(self) -> Result<Database> {
+        Database::of(self.connection, self.path)
+    }
+
     fn create(&self, layout: &TableLayout) -> Result<()> {
-        let create = statements::create_table(&published(&layout.name), layout);
+        let create = statements::create_table(&name_of(layout), layout);
         self.connection
             .execute_batch(&create)
             .map_err(|error| if is_about_the_database(&error) { self.fail(&error) } else { refused(layout, &error) })?;
-        self.remember(&layout.name, &layout.definition)
+        if layout.is_temporary { Ok(()) } else { self.remember(&layout.name, &layout.definition) }
     }
 
-    /// Makes sure that a table can be made.
+    /// Makes sure that a table can be made. A temporary one takes the place of a published one that an earlier version of a
+    /// pipeline has made, and hides somebody else's, which it leaves alone.
     fn claim_name(&self, layout: &TableLayout) -> Result<()> {
         statements::check_layout(layout)?;
         self.check_name(&layout.name)?;
-        self.make_room(&layout.name)
+        let is_free = layout.is_temporary && self.existing(&layout.name)?.is_none_or(|existing| !existing.is_ours);
+        if is_free { Ok(()) } else { self.make_room(&layout.name) }
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
@@ -332,7 +342,7 @@ impl SqliteSink {
             let key = statements::names(&layout.primary_key);
             let sorted = format!("SELECT * FROM {waiting} ORDER BY {key}");
             self.connection
-                .execute_batch(&format!("INSERT INTO {} {sorted}", published(&layout.name)))
+                .execute_batch(&format!("INSERT INTO {} {sorted}", name_of(layout)))
                 .and_then(|()| self.connection.execute_batch(&format!("DELETE FROM {waiting}")))
                 .map_err(|error| self.duplicate_key(layout, waiting, &error).unwrap_or_else(|| self.fail(&error)))?;
         }
@@ -380,17 +390,19 @@ impl Sink for SqliteSink {
         let types = column_types(layout)?;
         self.write_pages()?;
         self.claim_name(layout)?;
-        if let Some(table) = self.add_bulk_target(layout, RowOrder::Key)? {
+        if !layout.is_temporary
+            && let Some(table) = self.add_bulk_target(layout, RowOrder::Key)?
+        {
             return Ok(table);
         }
         self.create(layout)?;
         if layout.primary_key.is_empty() {
-            let inserts = Inserts::new(&published(&layout.name), types.len());
+            let inserts = Inserts::new(&name_of(layout), types.len());
             return Ok(self.add_target(types, RowWriter::Insert(inserts), None));
         }
         // Rows in any order would visit the pages of the key's index at random: ten times slower once the index is
         // larger than the cache. They wait in a temporary table until `settle` sorts them.
-        let waiting = staged(&format!("{RESERVED_PREFIX}{}", layout.name));
+        let waiting = staged(&format!("{RESERVED_PREFIX}waiting_{}", layout.name));
         let plain = layout.without_key();
         let create = statements::create_table(&waiting, &plain);
         self.connection.execute_batch(&create).map_err(|error| self.fail(&error))?;
@@ -491,7 +503,7 @@ impl Sink for SqliteSink {
         let layout = statements::resolve(layout, select_columns(&self.connection, &layout.name, sql)?)?;
         self.claim_name(&layout)?;
         self.create(&layout)?;
-        let inserted = self.connection.execute(&format!("INSERT INTO {} {sql}", published(&layout.name)), []);
+        let inserted = self.connection.execute(&format!("INSERT INTO {} {sql}", name_of(&layout)), []);
         inserted.map(|rows| rows as u64).map_err(|error| {
             self.duplicate_key(&layout, &format!("({sql}\n)"), &error)
                 .unwrap_or_else(|| run_error("write", &self.path, &layout.name, sql, &error))
@@ -584,6 +596,11 @@ fn row_of(selection: &Selection) -> impl Fn(usize) -> usize {
         Selection::All(_) => nth,
         Selection::Rows(rows) => rows[nth] as usize,
     }
+}
+
+/// The name of a table in SQL.
+fn name_of(layout: &TableLayout) -> String {
+    if layout.is_temporary { staged(&layout.name) } else { published(&layout.name) }
 }
 
 /// The name of a published table in SQL.
