@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::chunk::Scalar;
+use crate::chunk::{Cell, Scalar};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::plan::Plan;
-use crate::plan::TablePlan;
-use crate::reference::{FeedResult, Reference, ReferenceReject};
+use crate::plan::{Origin, Plan, RulesPlan, TablePlan};
+use crate::reference::{Assignment, FeedResult, Reference, ReferenceReject, assign};
 use crate::run::{self, FeedFigures, Figures, Options, Progress, sqlite_functions};
-use crate::sink::{Database, DeadLetterWriter, Sink, SqliteOptions, SqliteSink};
+use crate::sink::{Database, DeadLetterWriter, ScalarFunction, Sink, SqliteOptions, SqliteSink};
 use crate::source::expand;
 
 /// What came of comparing the two engines.
@@ -48,7 +47,9 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
     letters.publish()?;
 
     let slow_db = dir.join("reference.db");
-    let mut sink = SqliteSink::open(&slow_db, &sqlite)?;
+    let mut functions = sqlite_functions();
+    functions.extend(rules_of(plan).enumerate().flat_map(|(place, rules)| rule_functions(place, rules)));
+    let mut sink = SqliteSink::open(&slow_db, &SqliteOptions { functions, ..SqliteOptions::default() })?;
     sink.begin()?;
     let mut results = Vec::new();
     // The order of the engine, in its figures and in its dead letters.
@@ -61,7 +62,8 @@ pub fn verify(plan: &Plan, options: &Options, dir: &Path, progress: &mut dyn FnM
         }
         results.push(result);
     }
-    run::select_tables(plan, &mut sink)?;
+    let place = |rules: &RulesPlan| rules_of(plan).position(|other| std::ptr::eq(other, rules)).unwrap_or_default();
+    run::select_tables(plan, &mut sink, &|rules| rules_sql(place(rules), rules))?;
     sink.commit()?;
     let slow = sink.into_database()?;
 
@@ -89,6 +91,63 @@ fn reference(plan: &Plan, feed: usize, sample: Option<u64>) -> Result<FeedResult
         }
     }
     reference.finish()
+}
+
+/// The tables of rules of a plan.
+fn rules_of(plan: &Plan) -> impl Iterator<Item = &RulesPlan> {
+    plan.tables.iter().filter_map(|table| match &table.origin {
+        Origin::Rules(rules) => Some(rules),
+        Origin::Feed { .. } | Origin::Sql { .. } => None,
+    })
+}
+
+/// The SELECT of a table of rules by the reference engine: SQLite reads the values and writes the results, no more.
+fn rules_sql(place: usize, rules: &RulesPlan) -> String {
+    let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+    let key: Vec<String> = rules.key.iter().map(quoted).collect();
+    let values = rules.signals.iter().map(quoted);
+    let in_json = values.clone().map(|value| format!("json_quote({value})"));
+    let arguments = values.chain(in_json).collect::<Vec<_>>().join(", ");
+    let calls = PARTS.map(|(part, _)| format!("{}({arguments})", function_name(place, part))).join(", ");
+    let key = key.join(", ");
+    format!("SELECT {key}, {calls} FROM {} ORDER BY {key}", quoted(&rules.from))
+}
+
+/// A column that rules make, and its value.
+type Part = (&'static str, fn(Assignment) -> String);
+
+const PARTS: [Part; 3] = [
+    ("winner", |assignment| assignment.winner),
+    ("matched", |assignment| assignment.matched),
+    ("evidence", |assignment| assignment.evidence),
+];
+
+/// A function of SQL for each column that the rules make, of the signals and of the same in JSON.
+fn rule_functions(place: usize, rules: &RulesPlan) -> Vec<ScalarFunction> {
+    let rules = Arc::new(rules.clone());
+    let function = |(part, take): Part| {
+        let (name, rules) = (function_name(place, part), Arc::clone(&rules));
+        let call = move |arguments: &[Cell<'_>]| {
+            let (values, in_json) = arguments.split_at(rules.signals.len());
+            let values: Vec<Scalar> = values.iter().map(|cell| cell.to_scalar()).collect();
+            let in_json: Vec<String> = in_json.iter().map(json_of).collect();
+            Ok(Scalar::Text(take(assign(&rules, &values, &in_json)).into_bytes().into()))
+        };
+        ScalarFunction { name, arity: -1, call: Arc::new(call) }
+    };
+    PARTS.into_iter().map(function).collect()
+}
+
+/// What json_quote has made of a value: always a text.
+fn json_of(cell: &Cell<'_>) -> String {
+    match cell {
+        Cell::Text(json) => String::from_utf8_lossy(json).into_owned(),
+        _ => String::new(),
+    }
+}
+
+fn function_name(place: usize, part: &str) -> String {
+    format!("_feedmill_rules_{place}_{part}")
 }
 
 fn compare_figures(slow: &FeedResult, fast: &FeedFigures, differences: &mut Vec<String>) {

@@ -176,6 +176,10 @@ fn describe_table(table: &TablePlan) -> String {
         Origin::Feed { finish: None, .. } => "written as it comes, in key order if grouped\n".to_owned(),
         Origin::Feed { finish: Some(sql), .. } => format!("finished by SQLite:\n  {sql}\n"),
         Origin::Sql { sql, .. } => format!("made by SQLite from other tables:\n  {}\n", sql.trim()),
+        Origin::Rules(rules) => {
+            let number = counted(rules.rules.len() as u64, "rule");
+            format!("{number} over {}, in one pass by SQLite:\n  {}\n", rules.from, rules.sql().replace('\n', "\n  "))
+        }
     };
     let temporary = if table.is_temporary { ", temporary" } else { "" };
     format!("\ntable {}{temporary}{key}: {origin}", table.name)

@@ -156,7 +156,7 @@ struct Names {
 
 impl Names {
     fn check(file: &SourceFile, spec: &Spec) -> Result<Names> {
-        let all = spec.feed.keys().chain(spec.lookup.keys()).chain(spec.table.keys());
+        let all = spec.feed.keys().chain(spec.lookup.keys()).chain(spec.table.keys()).chain(spec.rules.keys());
         let mut seen: Vec<&str> = Vec::new();
         for name in all {
             let text = name.get_ref().as_str();

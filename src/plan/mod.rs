@@ -1,12 +1,14 @@
 //! What a pipeline file means, decided once: feeds, lookups and tables with every name resolved and every expression
 //! bound. Reads the pipeline file and the lookups; opens no feed and no database.
 
+mod condition;
 mod feed;
 mod incremental;
 mod join;
 mod load;
 mod lookup;
 mod rowload;
+mod rules;
 mod select;
 mod spec;
 mod staging;
@@ -22,7 +24,9 @@ use crate::expr::sql::SqlText;
 use crate::expr::{Lookup, NodeId, Program};
 
 pub use crate::csv::Dialect;
+pub use condition::Condition;
 pub use load::Settings;
+pub use rules::{EVIDENCE, MATCHED, RulePlan, RulesPlan};
 
 /// The name under which SQLite finds the rows that the engine hands over for a table, by its place in `Plan::tables`.
 pub fn staging_table(table: usize) -> String {
@@ -300,6 +304,8 @@ pub enum Origin {
         /// The SELECT as it stands in the pipeline file.
         text: SqlText,
     },
+    /// Rules over another table.
+    Rules(RulesPlan),
     /// Other tables: the SELECT that SQLite runs.
     Sql {
         /// The SELECT, with the parameters put in.

@@ -31,6 +31,9 @@ pub(super) struct Spec {
     /// Tables to publish.
     #[serde(default)]
     pub(super) table: IndexMap<Spanned<String>, TableSpec>,
+    /// Tables of rules.
+    #[serde(default)]
+    pub(super) rules: IndexMap<Spanned<String>, RulesSpec>,
     /// Which feed is processed for what is new.
     pub(super) incremental: Option<IncrementalSpec>,
     /// Queries over the published tables, shown at the end of a run.
@@ -121,6 +124,36 @@ pub(super) struct TableSpec {
     pub(super) temporary: Option<Spanned<bool>>,
     /// The SELECT that makes it.
     pub(super) sql: Spanned<String>,
+}
+
+/// `[rules.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RulesSpec {
+    /// The table whose rows they look at.
+    pub(super) from: Spanned<String>,
+    /// The columns that tell these rows apart.
+    #[serde(default)]
+    pub(super) key: Vec<Spanned<String>>,
+    /// The column for the rule that wins.
+    pub(super) column: Option<Spanned<String>>,
+    /// What stands there if none matches.
+    pub(super) default: Option<Spanned<String>>,
+    /// The rules.
+    #[serde(default)]
+    pub(super) rule: Vec<RuleSpec>,
+}
+
+/// `[[rules.NAME.rule]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleSpec {
+    /// Its name.
+    pub(super) id: Spanned<String>,
+    /// The lowest wins.
+    pub(super) priority: Spanned<i64>,
+    /// A condition on the columns.
+    pub(super) when: Spanned<String>,
 }
 
 /// `[incremental]`

@@ -10,8 +10,8 @@ use crate::error::did_you_mean;
 use crate::expr::sql::SourceFile;
 use crate::expr::sql::SqlText;
 use crate::plan::load::{Context, find_feed};
-use crate::plan::spec::{Spanned as TomlSpanned, Spec, TableSpec};
-use crate::plan::{FeedPlan, Origin, TablePlan, select};
+use crate::plan::spec::{RulesSpec, Spanned as TomlSpanned, Spec, TableSpec};
+use crate::plan::{FeedPlan, Origin, TablePlan, rules, select};
 
 /// Resolves all tables. Returns them in an order in which each comes behind those that it reads, and the lookups that
 /// SQLite has to know.
@@ -20,14 +20,19 @@ pub(super) fn resolve(
     spec: &Spec,
     feeds: &mut [FeedPlan],
 ) -> Result<(Vec<TablePlan>, Vec<usize>)> {
-    let names: Vec<&str> = spec.table.keys().map(|name| name.get_ref().as_str()).collect();
+    let names: Vec<&str> = spec.table.keys().chain(spec.rules.keys()).map(|name| name.get_ref().as_str()).collect();
     let mut waiting: Vec<Waiting> = Vec::new();
     for (name, table) in &spec.table {
         let text = context.sql(&table.sql);
-        let query = text.parse_query()?;
+        let query = Box::new(text.parse_query()?);
         let relations = relations(&query);
         check_relations(context, feeds, &names, &text, &relations)?;
-        waiting.push(Waiting { name, table, text, query, relations });
+        let relations = relations.into_iter().map(|(relation, _)| relation).collect();
+        waiting.push(Waiting { name, relations, source: Source::Select { table, text, query } });
+    }
+    for (name, rules) in &spec.rules {
+        check_from(context, &names, rules)?;
+        waiting.push(Waiting { name, relations: vec![rules.from.get_ref().clone()], source: Source::Rules(rules) });
     }
 
     let mut tables: Vec<TablePlan> = Vec::new();
@@ -37,31 +42,47 @@ pub(super) fn resolve(
             !candidate
                 .relations
                 .iter()
-                .any(|(relation, _)| waiting.iter().any(|other| other.name.get_ref().eq_ignore_ascii_case(relation)))
+                .any(|relation| waiting.iter().any(|other| other.name.get_ref().eq_ignore_ascii_case(relation)))
         });
         let Some(ready) = ready else {
             let circle: Vec<&str> = waiting.iter().map(|table| table.name.get_ref().as_str()).collect();
-            return Err(waiting[0]
-                .text
-                .error_whole(format!("these tables are made from each other: {}", circle.join(", "))));
+            let message = format!("these tables are made from each other: {}", circle.join(", "));
+            return Err(match &waiting[0].source {
+                Source::Select { text, .. } => text.error_whole(message),
+                Source::Rules(rules) => context.file.error(rules.from.span(), message),
+            });
         };
-        let table = waiting.remove(ready);
-        let reads_feed = table.relations.iter().any(|(relation, _)| find_feed(feeds, relation).is_some());
+        let Waiting { name, relations, source } = waiting.remove(ready);
+        let (table, text, query) = match source {
+            Source::Select { table, text, query } => (table, text, query),
+            Source::Rules(spec) => {
+                let rules = rules::resolve(context, name, spec)?;
+                tables.push(TablePlan {
+                    name: name.get_ref().clone(),
+                    primary_key: rules.key.clone(),
+                    without_rowid: false,
+                    is_temporary: false,
+                    origin: Origin::Rules(rules),
+                });
+                continue;
+            }
+        };
+        let reads_feed = relations.iter().any(|relation| find_feed(feeds, relation).is_some());
         let origin = if reads_feed {
-            select::resolve(context, feeds, tables.len(), &table.text, &table.query)?
+            select::resolve(context, feeds, tables.len(), &text, &query)?
         } else {
-            for (relation, _) in &table.relations {
+            for relation in &relations {
                 let lookup = context.lookups.iter().position(|lookup| lookup.name.eq_ignore_ascii_case(relation));
                 if let Some(lookup) = lookup.filter(|lookup| !sql_lookups.contains(lookup)) {
                     sql_lookups.push(lookup);
                 }
             }
-            let sql = put_in_parameters(context, &table.text, &table.query)?;
-            Origin::Sql { sql, text: table.text }
+            let sql = put_in_parameters(context, &text, &query)?;
+            Origin::Sql { sql, text }
         };
-        let TableSpec { primary_key: key, without_rowid, temporary, .. } = table.table;
+        let TableSpec { primary_key: key, without_rowid, temporary, .. } = table;
         tables.push(TablePlan {
-            name: table.name.get_ref().clone(),
+            name: name.get_ref().clone(),
             primary_key: primary_key(context, key, &origin)?,
             without_rowid: without_rowid.as_ref().is_some_and(|without_rowid| *without_rowid.get_ref()),
             is_temporary: temporary.as_ref().is_some_and(|temporary| *temporary.get_ref()),
@@ -71,12 +92,30 @@ pub(super) fn resolve(
     Ok((tables, sql_lookups))
 }
 
+/// A table that may have to wait for others.
 struct Waiting<'a> {
     name: &'a TomlSpanned<String>,
-    table: &'a TableSpec,
-    text: SqlText,
-    query: Query,
-    relations: Vec<(String, Span)>,
+    relations: Vec<String>,
+    source: Source<'a>,
+}
+
+/// What it is made by.
+enum Source<'a> {
+    Select { table: &'a TableSpec, text: SqlText, query: Box<Query> },
+    Rules(&'a RulesSpec),
+}
+
+/// Makes sure that rules look at a table.
+fn check_from(context: &Context<'_>, tables: &[&str], rules: &RulesSpec) -> Result<()> {
+    let from = rules.from.get_ref();
+    if tables.iter().any(|table| table.eq_ignore_ascii_case(from)) {
+        return Ok(());
+    }
+    let error = context.file.error(rules.from.span(), format!("there is no table `{from}`"));
+    Err(match did_you_mean(from, tables.iter().copied()) {
+        Some(help) => error.help(help),
+        None => error.help("rules look at the rows of a table; a feed is aggregated to one first"),
+    })
 }
 
 /// The relations that a query reads, without the names that its own WITH defines.

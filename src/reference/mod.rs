@@ -11,6 +11,7 @@ mod groups;
 mod keys;
 mod order;
 mod records;
+mod rules;
 mod text;
 mod values;
 
@@ -25,6 +26,8 @@ use crate::reference::eval::{Lookups, Row};
 use crate::reference::groups::Groups;
 use crate::reference::keys::Key;
 use crate::reference::records::{Record, Records, Splitter};
+
+pub use rules::{Assignment, assign};
 
 /// Everything that comes of a feed.
 #[derive(Debug, Default)]

@@ -65,6 +65,7 @@ fn plan() -> Plan {
         name: name.to_owned(),
         primary_key: Vec::new(),
         without_rowid: false,
+        is_temporary: false,
         origin: Origin::Feed { columns: Vec::new(), staging, finish: None, text: text.clone() },
     };
     let feed = FeedPlan {

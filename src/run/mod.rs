@@ -35,7 +35,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::plan::{FeedPlan, Plan};
+use crate::plan::{FeedPlan, Plan, RulesPlan};
 use crate::run::feed::FeedStart;
 use crate::sink::{DeadLetterWriter, Sink};
 
@@ -200,7 +200,7 @@ pub fn run(
     }
     let selecting = Instant::now();
     if figures.interrupted_at().is_none() {
-        figures.tables.extend(select_tables(plan, sink)?);
+        figures.tables.extend(select_tables(plan, sink, &RulesPlan::sql)?);
     }
     stages.write += selecting.elapsed().as_secs_f64();
     let publishing = Instant::now();

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Position;
 use crate::error::Result;
-use crate::plan::{Plan, TablePlan};
+use crate::plan::{Plan, RulesPlan, TablePlan};
 use crate::run::batch::KEY_IN_TABLE;
 use crate::run::feed::{FeedRun, panicked};
 use crate::run::figures::{FeedFigures, Figures, TableFigures};
@@ -71,7 +71,7 @@ pub fn replay(
         memory_limit_bytes: options.memory_limit_bytes,
         ..Figures::default()
     };
-    figures.tables.extend(select_tables(plan, sink)?);
+    figures.tables.extend(select_tables(plan, sink, &RulesPlan::sql)?);
     letters.flush()?;
     sink.commit()?;
     figures.elapsed_seconds = started.elapsed().as_secs_f64();

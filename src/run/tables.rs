@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::expr::{Evaluator, NodeId, Program};
-use crate::plan::{FeedOutput, FeedPlan, GroupColumn, Origin, OutputKind, Plan, TablePlan, staging_table};
+use crate::plan::{FeedOutput, FeedPlan, GroupColumn, Origin, OutputKind, Plan, RulesPlan, TablePlan, staging_table};
 use crate::run::figures::TableFigures;
 use crate::sink::{KeyState, Sink, TableId, TableLayout};
 
@@ -124,8 +124,13 @@ pub(super) fn finish(
     Ok(made)
 }
 
-/// Makes the tables FROM other tables; returns their figures.
-pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<TableFigures>> {
+/// Makes the tables FROM other tables, those of rules by the SELECT that `rules_sql` gives for them; returns their
+/// figures.
+pub fn select_tables(
+    plan: &Plan,
+    sink: &mut dyn Sink,
+    rules_sql: &dyn Fn(&RulesPlan) -> String,
+) -> Result<Vec<TableFigures>> {
     for place in &plan.sql_lookups {
         let lookup = &plan.lookups[*place];
         let id = sink.stage(&lookup.name, lookup.data.fields())?;
@@ -134,10 +139,12 @@ pub fn select_tables(plan: &Plan, sink: &mut dyn Sink) -> Result<Vec<TableFigure
     }
     let mut made = Vec::new();
     for table in &plan.tables {
-        if let Origin::Sql { sql, .. } = &table.origin {
-            let rows = sink.select_into(&layout(table), sql)?;
-            made.push(TableFigures::new(table, rows));
-        }
+        let rows = match &table.origin {
+            Origin::Feed { .. } => continue,
+            Origin::Sql { sql, .. } => sink.select_into(&layout(table), sql)?,
+            Origin::Rules(rules) => sink.select_into(&layout(table), &rules_sql(rules))?,
+        };
+        made.push(TableFigures::new(table, rows));
     }
     Ok(made)
 }
@@ -184,11 +191,16 @@ fn columns_of(fields: &[Field], rows: &[Vec<Scalar>]) -> Vec<Column> {
 
 /// What the sink has to know of a table.
 pub(super) fn layout(table: &TablePlan) -> TableLayout {
+    let rules_sql;
     let (columns, definition) = match &table.origin {
         Origin::Feed { columns, text, .. } => {
             (columns.iter().map(|column| (column.name.clone(), column.data_type)).collect(), text.as_str())
         }
         Origin::Sql { text, .. } => (Vec::new(), text.as_str()),
+        Origin::Rules(rules) => {
+            rules_sql = rules.sql();
+            (rules.columns(), rules_sql.as_str())
+        }
     };
     TableLayout {
         name: table.name.clone(),

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use crate::chunk::Field;
+use crate::chunk::{DataType, Field};
 use crate::error::Error;
 use crate::error::Result;
 use crate::expr::sql::SqlText;
-use crate::plan::{Origin, Plan, staging_table};
+use crate::plan::{Origin, Plan, RulesPlan, staging_table};
 use crate::run::functions::sqlite_functions;
 use crate::run::tables::layout;
 use crate::sink::{ScalarFunction, TableLayout, validate_sql};
@@ -32,6 +32,7 @@ pub fn validate(plan: &Plan) -> Result<()> {
                 readable.validate(&layout, sql, text)?
             }
             Origin::Sql { sql, text } => readable.validate(&layout, sql, text)?,
+            Origin::Rules(rules) => readable.check_rules(plan, rules)?,
         };
         readable.tables.push((table.name.clone(), columns));
     }
@@ -48,6 +49,21 @@ struct Readable {
 }
 
 impl Readable {
+    /// Compares rules with the columns of the table that they look at, and returns the names of their own.
+    fn check_rules(&self, plan: &Plan, rules: &RulesPlan) -> Result<Vec<String>> {
+        let names = self.tables.iter().find(|(name, _)| name.eq_ignore_ascii_case(&rules.from));
+        let table = plan.tables.iter().find(|table| table.name.eq_ignore_ascii_case(&rules.from));
+        let types: Vec<Option<DataType>> = match table.map(|table| &table.origin) {
+            Some(Origin::Feed { columns, .. }) => columns.iter().map(|column| column.data_type).collect(),
+            Some(Origin::Rules(rules)) => rules.columns().into_iter().map(|(_, data_type)| data_type).collect(),
+            Some(Origin::Sql { .. }) | None => Vec::new(),
+        };
+        let types = types.into_iter().chain(std::iter::repeat(None));
+        let columns: Vec<_> = names.map(|(_, names)| names.iter().cloned().zip(types).collect()).unwrap_or_default();
+        rules.check(&columns)?;
+        Ok(rules.columns().into_iter().map(|(name, _)| name).collect())
+    }
+
     /// Compiles a SELECT and returns the names of its columns.
     fn validate(&self, layout: &TableLayout, sql: &str, text: &SqlText) -> Result<Vec<String>> {
         let tables: Vec<(&str, &[String])> =

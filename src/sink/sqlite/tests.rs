@@ -75,7 +75,7 @@ fn layout(name: &str, columns: &[(&str, DataType)], primary_key: &[&str]) -> Tab
         columns: columns.iter().map(|(name, data_type)| ((*name).to_owned(), Some(*data_type))).collect(),
         primary_key: primary_key.iter().map(|name| (*name).to_owned()).collect(),
         definition: format!("made for {name}"),
-        without_rowid: false,
+        ..TableLayout::default()
     }
 }
 
