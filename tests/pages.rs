@@ -169,6 +169,7 @@ impl Table {
             primary_key: self.key_names(),
             without_rowid: self.without_rowid,
             definition: "as generated".to_owned(),
+            ..TableLayout::default()
         }
     }
 

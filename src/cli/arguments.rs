@@ -76,6 +76,15 @@ pub(super) struct PipelineArguments {
     pub(super) dir: Option<PathBuf>,
 }
 
+/// Which rows.
+#[derive(Debug, Args)]
+pub(super) struct OnlyArguments {
+    /// Take only rows with one of these values in a column of every feed, its own or one that a lookup brings in: the
+    /// batch of one (repeatable). Ranks and windows are then over these rows; they go into a database of their own
+    #[arg(long = "only", value_name = "COLUMN=VALUE,...", value_parser = key_value)]
+    pub(super) only: Vec<(String, String)>,
+}
+
 /// How much of the machine.
 #[derive(Debug, Args)]
 pub(super) struct ResourceArguments {
@@ -107,6 +116,9 @@ pub(super) struct Run {
     /// Which pipeline.
     #[command(flatten)]
     pub(super) pipeline: PipelineArguments,
+    /// Which rows.
+    #[command(flatten)]
+    pub(super) only: OnlyArguments,
     /// The SQLite database to write
     #[arg(long, value_name = "OUT.db")]
     pub(super) db: PathBuf,
@@ -129,10 +141,10 @@ pub(super) struct Run {
     #[arg(long, value_enum, default_value_t = TableMode::Create, value_name = "MODE")]
     pub(super) mode: TableMode,
     /// Process the feed of [incremental] as a whole, and forget what was known of it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "only")]
     pub(super) full_refresh: bool,
     /// What to do when the content of the feed of [incremental] no longer begins with what is known of it
-    #[arg(long, value_enum, default_value_t = ChangedPrefix::Full, value_name = "WHAT")]
+    #[arg(long, value_enum, default_value_t = ChangedPrefix::Full, value_name = "WHAT", conflicts_with = "only")]
     pub(super) on_changed_prefix: ChangedPrefix,
     /// Run as if the pipeline had no [incremental]: nothing is kept for the next run
     #[arg(long, conflicts_with_all = ["full_refresh", "on_changed_prefix"])]
@@ -189,6 +201,9 @@ pub(super) struct Explain {
     /// Which pipeline.
     #[command(flatten)]
     pub(super) pipeline: PipelineArguments,
+    /// Which rows.
+    #[command(flatten)]
+    pub(super) only: OnlyArguments,
 }
 
 /// `feedmill verify`
@@ -197,6 +212,9 @@ pub(super) struct Verify {
     /// Which pipeline.
     #[command(flatten)]
     pub(super) pipeline: PipelineArguments,
+    /// Which rows.
+    #[command(flatten)]
+    pub(super) only: OnlyArguments,
     /// How much of the machine.
     #[command(flatten)]
     pub(super) resources: ResourceArguments,

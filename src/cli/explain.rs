@@ -2,7 +2,7 @@
 
 use crate::chunk::DataType;
 use crate::cli::arguments::Explain;
-use crate::cli::run::load;
+use crate::cli::run::load_only;
 use crate::cli::text::{bytes, count, counted};
 use crate::cli::{Ending, print};
 use crate::dedupe::BloomFilter;
@@ -15,13 +15,13 @@ use crate::plan::{
 use crate::run::validate;
 
 pub(super) fn explain(arguments: &Explain) -> Result<Ending> {
-    let plan = load(&arguments.pipeline, None)?;
+    let plan = load_only(&arguments.pipeline, &arguments.only, None)?;
     validate(&plan)?;
     print(&describe(&plan))
 }
 
 fn describe(plan: &Plan) -> String {
-    let mut out = String::new();
+    let mut out = plan.only.as_ref().map(|only| format!("only rows with {only}\n")).unwrap_or_default();
     for (name, parameter) in &plan.parameters {
         out += &format!(
             "parameter ${name} = {} ({})\n",

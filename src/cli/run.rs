@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::cli::arguments::{OnDuplicate, PipelineArguments, ResourceArguments, Run};
+use crate::cli::arguments::{OnDuplicate, OnlyArguments, PipelineArguments, ResourceArguments, Run};
 use crate::cli::progress::Bar;
 use crate::cli::{Ending, Manner, summary};
 use crate::error::Error;
@@ -18,7 +18,7 @@ const REPORT_ROWS: usize = 50;
 
 pub(super) fn run(arguments: &Run, manner: Manner) -> Result<Ending> {
     let started = Instant::now();
-    let mut plan = load(&arguments.pipeline, Some(arguments.resources.memory))?;
+    let mut plan = load_only(&arguments.pipeline, &arguments.only, Some(arguments.resources.memory))?;
     let warnings = std::mem::take(&mut plan.warnings);
     if manner.verbose {
         show_warnings(warnings);
@@ -90,6 +90,11 @@ pub(super) fn show_warnings(warnings: Vec<Error>) {
 
 /// Reads the pipeline that was typed.
 pub(super) fn load(arguments: &PipelineArguments, memory: Option<u64>) -> Result<Plan> {
+    load_only(arguments, &OnlyArguments { only: Vec::new() }, memory)
+}
+
+/// Reads the pipeline that was typed, for some of the rows.
+pub(super) fn load_only(arguments: &PipelineArguments, only: &OnlyArguments, memory: Option<u64>) -> Result<Plan> {
     Plan::load(
         &arguments.pipeline,
         &Settings {
@@ -98,6 +103,7 @@ pub(super) fn load(arguments: &PipelineArguments, memory: Option<u64>) -> Result
             files: arguments.files.clone(),
             dir: arguments.dir.clone(),
             memory_limit_bytes: memory,
+            only: only.only.clone(),
         },
     )
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::arguments::Verify;
 use crate::cli::progress::Bar;
-use crate::cli::run::{load, options};
+use crate::cli::run::{load_only, options};
 use crate::cli::text::counted;
 use crate::cli::{Ending, Manner, print, temporary_folder};
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::run::Options;
 use crate::verify;
 
 pub(super) fn verify(arguments: &Verify, manner: Manner) -> Result<Ending> {
-    let plan = load(&arguments.pipeline, Some(arguments.resources.memory))?;
+    let plan = load_only(&arguments.pipeline, &arguments.only, Some(arguments.resources.memory))?;
     let options = Options { sample: arguments.sample, ..options(&arguments.resources) };
     let dir = temporary_folder()?;
     let bar = Bar::new(manner);

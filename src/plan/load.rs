@@ -14,7 +14,7 @@ use crate::expr::bind::{Binder, Parameters, Scope};
 use crate::expr::sql::{SourceFile, SqlText};
 use crate::plan::lookup::LookupSpace;
 use crate::plan::spec::{Spanned, Spec};
-use crate::plan::{FeedPlan, Limits, LookupPlan, Plan, ReportPlan, feed, incremental, lookup, rowload, tables};
+use crate::plan::{FeedPlan, Limits, LookupPlan, Only, Plan, ReportPlan, feed, incremental, lookup, rowload, tables};
 
 /// What the command line puts in place of what the pipeline file says.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,8 @@ pub struct Settings {
     pub dir: Option<PathBuf>,
     /// The most memory that the process may use, in bytes: lookups have to fit into a share of it.
     pub memory_limit_bytes: Option<u64>,
+    /// Columns and the values that rows are to have in them: `--only COLUMN=VALUE,VALUE`.
+    pub only: Vec<(String, String)>,
 }
 
 /// What the parts of a pipeline are resolved with.
@@ -36,6 +38,7 @@ pub(super) struct Context<'a> {
     pub(super) file: &'a SourceFile,
     pub(super) parameters: &'a Parameters,
     pub(super) lookups: &'a [LookupPlan],
+    pub(super) only: Option<&'a Only>,
     pub(super) warnings: Vec<Error>,
 }
 
@@ -85,7 +88,14 @@ impl Plan {
             };
             lookups.push(lookup::load(&file, name.get_ref(), spec, path, &mut space)?);
         }
-        let mut context = Context { file: &file, parameters: &parameters, lookups: &lookups, warnings: Vec::new() };
+        let only = Only::new(&settings.only)?;
+        let mut context = Context {
+            file: &file,
+            parameters: &parameters,
+            lookups: &lookups,
+            only: only.as_ref(),
+            warnings: Vec::new(),
+        };
         let mut feeds = Vec::new();
         for (name, spec) in &spec.feed {
             let mut plan = feed::resolve(&mut context, name.get_ref(), spec)?;
@@ -105,6 +115,10 @@ impl Plan {
         incremental::resolve(&file, &spec, &text, &lookups, &mut feeds, &tables)?;
         for feed in &mut feeds {
             feed::mark_used(feed);
+            if only.is_some() {
+                // What is kept for the next run are the groups of all rows.
+                feed.incremental = None;
+            }
         }
         let mut reports = Vec::new();
         for report in &spec.report {
@@ -129,6 +143,7 @@ impl Plan {
             sql_lookups,
             reports,
             limits,
+            only,
             warnings,
         })
     }

@@ -7,6 +7,7 @@ mod incremental;
 mod join;
 mod load;
 mod lookup;
+mod only;
 mod rowload;
 mod rules;
 mod select;
@@ -26,6 +27,7 @@ use crate::expr::{Lookup, NodeId, Program};
 pub use crate::csv::Dialect;
 pub use condition::Condition;
 pub use load::Settings;
+pub use only::Only;
 pub use rules::{EVIDENCE, MATCHED, RulePlan, RulesPlan};
 
 /// The name under which SQLite finds the rows that the engine hands over for a table, by its place in `Plan::tables`.
@@ -52,6 +54,8 @@ pub struct Plan {
     pub reports: Vec<ReportPlan>,
     /// The limits on rejected records.
     pub limits: Limits,
+    /// Which rows are taken, if not all. The filters of the feeds see to it.
+    pub only: Option<Only>,
     /// What is allowed but may surprise.
     pub warnings: Vec<Error>,
 }
@@ -269,6 +273,8 @@ pub struct TablePlan {
     pub without_rowid: bool,
     /// Whether it is a step that later tables and reports read, and that is not published.
     pub is_temporary: bool,
+    /// Which rows it is made for, if not for all: `Plan::only` in words.
+    pub part: Option<String>,
     /// Where its rows come from.
     pub origin: Origin,
 }

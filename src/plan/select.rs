@@ -49,7 +49,13 @@ pub(super) fn resolve(
     if let Some(filter) = &select.selection {
         filters.push(binder.bind_predicate(filter)?);
     }
+    let only = context.only;
+    if let Some(only) = only {
+        let mut binder = context.binder(&mut program, &scope, text);
+        filters.push(only.filter(&mut binder, span, &feed_name)?);
+    }
     let items = select_items(text, &scope, &alias, select)?;
+    let mut binder = context.binder(&mut program, &scope, text);
     let output = Output { text, query, select, items, table };
     let (kind, origin) = output.resolve(&mut binder)?;
     let filter =

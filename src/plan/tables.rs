@@ -62,6 +62,7 @@ pub(super) fn resolve(
                     primary_key: rules.key.clone(),
                     without_rowid: false,
                     is_temporary: false,
+                    part: context.only.map(ToString::to_string),
                     origin: Origin::Rules(rules),
                 });
                 continue;
@@ -86,6 +87,7 @@ pub(super) fn resolve(
             primary_key: primary_key(context, key, &origin)?,
             without_rowid: without_rowid.as_ref().is_some_and(|without_rowid| *without_rowid.get_ref()),
             is_temporary: temporary.as_ref().is_some_and(|temporary| *temporary.get_ref()),
+            part: context.only.map(ToString::to_string),
             origin,
         });
     }

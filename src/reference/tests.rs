@@ -66,6 +66,7 @@ fn plan() -> Plan {
         primary_key: Vec::new(),
         without_rowid: false,
         is_temporary: false,
+        part: None,
         origin: Origin::Feed { columns: Vec::new(), staging, finish: None, text: text.clone() },
     };
     let feed = FeedPlan {

@@ -135,7 +135,11 @@ pub fn select_tables(
         let lookup = &plan.lookups[*place];
         let id = sink.stage(&lookup.name, lookup.data.fields())?;
         let views: Vec<ColumnView<'_>> = lookup.data.columns().iter().map(ColumnView::Rows).collect();
-        sink.rows(id, &views, &Selection::All(lookup.data.len()))?;
+        let selection = match &plan.only {
+            Some(only) => only.rows_of(&lookup.data),
+            None => Selection::All(lookup.data.len()),
+        };
+        sink.rows(id, &views, &selection)?;
     }
     let mut made = Vec::new();
     for table in &plan.tables {
@@ -209,6 +213,7 @@ pub(super) fn layout(table: &TablePlan) -> TableLayout {
         without_rowid: table.without_rowid,
         is_temporary: table.is_temporary,
         definition: definition.to_owned(),
+        part: table.part.clone(),
     }
 }
 

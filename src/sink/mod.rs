@@ -239,6 +239,9 @@ pub struct TableLayout {
     pub is_temporary: bool,
     /// What the ledger says that the table was made from: the text of its SELECT, or a fingerprint.
     pub definition: String,
+    /// Which rows these are, if not all: such a table takes no place of one with others, and no rows of those, unless the mode
+    /// is to replace.
+    pub part: Option<String>,
 }
 
 impl TableLayout {

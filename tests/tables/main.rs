@@ -1,4 +1,4 @@
-//! What becomes of groups and tables in SQLite: expressions over aggregates, temporary tables, rules. The engine's own part is
+//! What becomes of groups and tables in SQLite: expressions over aggregates, temporary tables, rules, a few keys only. The engine's own part is
 //! tested elsewhere.
 
 #![allow(clippy::unwrap_used)]
@@ -6,5 +6,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod dates;
+mod only;
 mod rules;
 mod temporary;

@@ -154,7 +154,7 @@ impl SqliteSink {
         let declaration = pages::declaration(if is_keyed { &layout } else { &unkeyed });
         let built = BuiltTable { name: &layout.name, declaration: &declaration, root: table, key_root: key };
         pages::add_to_schema(connection, &built).map_err(fail)?;
-        self.remember(&layout.name, &layout.definition)
+        self.remember(&layout)
     }
 }
 

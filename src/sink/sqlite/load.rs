@@ -5,9 +5,10 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::chunk::DataType;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sink::sqlite::bulk::RowOrder;
+use crate::sink::sqlite::names::Existing;
 use crate::sink::sqlite::pages;
 use crate::sink::sqlite::pages::declaration;
-use crate::sink::sqlite::{Existing, SqliteSink, published};
+use crate::sink::sqlite::{SqliteSink, published};
 use crate::sink::{
     Fingerprint, KeyState, LetterId, LettersMark, Load, LoadLedger, MemberEntry, Mode, TableLayout, statements,
 };
@@ -40,13 +41,16 @@ impl SqliteSink {
         statements::check_layout(layout)?;
         self.check_name(&layout.name)?;
         let existing = self.existing(&layout.name)?;
+        if let Some(existing) = &existing {
+            self.check_part(existing, layout)?;
+        }
         let ledger = self.ledger(&layout.name)?;
         let key = match (&existing, self.mode) {
             (Some(existing), Mode::Create) if ledger.is_none() || !existing.is_ours => {
                 return Err(self.foreign(existing));
             }
             (None, _) | (Some(_), Mode::Replace) => {
-                self.make_room(&layout.name)?;
+                self.make_room(layout)?;
                 return self.make_table(layout);
             }
             (Some(existing), _) if existing.kind != "table" => return Err(self.foreign(existing)),
@@ -193,7 +197,7 @@ impl SqliteSink {
             .map_err(|error| self.duplicate_key(layout, &table, &error).unwrap_or_else(|| self.fail(&error)))?;
         let adopted = pages::adopt_index(&self.connection, &layout.name, KEY_INDEX, &declaration(layout));
         adopted.map_err(|error| self.fail(&error))?;
-        self.remember(&layout.name, &layout.definition)
+        self.remember(layout)
     }
 
     fn ledger(&self, table: &str) -> Result<Option<LoadLedger>> {

@@ -5,6 +5,7 @@ mod connection;
 mod database;
 mod increment;
 mod load;
+mod names;
 mod pages;
 mod values;
 
@@ -13,7 +14,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, ffi};
+use rusqlite::{Connection, ffi};
 
 use crate::chunk::{ColumnView, DataType, Field, Selection};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +23,7 @@ use crate::sink::new_file::{self, NewFile};
 use crate::sink::sqlite::bulk::{BulkTable, RowOrder, duplicate_key_error};
 use crate::sink::sqlite::connection::{connect, database_error, is_about_the_database, run_error};
 use crate::sink::sqlite::database::select_columns;
+use crate::sink::sqlite::names::{CREATE_LEDGER, RESERVED_PREFIX};
 use crate::sink::sqlite::values::{bind_rows, stored_value};
 use crate::sink::statements;
 use crate::sink::stored::StoredColumn;
@@ -80,28 +82,12 @@ struct Inserts {
     find_key: String,
 }
 
-/// Something in the database with the name of a table.
-#[derive(Debug)]
-struct Existing {
-    kind: String,
-    name: String,
-    /// Whether feedmill made it, and nobody has altered it since.
-    is_ours: bool,
-}
-
 /// A table with a key, and the temporary table (its name in SQL) in which rows wait for it.
 #[derive(Debug)]
 struct Unsorted {
     waiting: String,
     layout: TableLayout,
 }
-
-/// The ledger. Names compare as SQLite compares names of tables.
-const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS _feedmill_tables \
-     (name TEXT PRIMARY KEY COLLATE NOCASE, created TEXT NOT NULL, definition TEXT NOT NULL)";
-
-/// Names that begin so are feedmill's own.
-const RESERVED_PREFIX: &str = "_feedmill_";
 
 /// Each table has two INSERT statements; as many are kept compiled.
 const STATEMENT_CACHE: usize = 64;
@@ -183,71 +169,7 @@ impl SqliteSink {
         self.connection
             .execute_batch(&create)
             .map_err(|error| if is_about_the_database(&error) { self.fail(&error) } else { refused(layout, &error) })?;
-        if layout.is_temporary { Ok(()) } else { self.remember(&layout.name, &layout.definition) }
-    }
-
-    /// Makes sure that a table can be made. A temporary one takes the place of a published one that an earlier version of a
-    /// pipeline has made, and hides somebody else's, which it leaves alone.
-    fn claim_name(&self, layout: &TableLayout) -> Result<()> {
-        statements::check_layout(layout)?;
-        self.check_name(&layout.name)?;
-        let is_free = layout.is_temporary && self.existing(&layout.name)?.is_none_or(|existing| !existing.is_ours);
-        if is_free { Ok(()) } else { self.make_room(&layout.name) }
-    }
-
-    fn check_name(&self, name: &str) -> Result<()> {
-        if !name.to_ascii_lowercase().starts_with(RESERVED_PREFIX) {
-            return Ok(());
-        }
-        let message = format!("table `{name}`: names that begin with {RESERVED_PREFIX} are feedmill's own");
-        Err(Error::new(ErrorKind::Pipeline, message).help("give the table another name"))
-    }
-
-    /// Writes into the ledger that feedmill has made the table as it is now.
-    fn remember(&self, table: &str, definition: &str) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO _feedmill_tables (name, created, definition) \
-                   SELECT name, sql, ?2 FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
-        self.connection.execute(sql, [table, definition]).map(drop).map_err(|error| self.fail(&error))
-    }
-
-    fn existing(&self, name: &str) -> Result<Option<Existing>> {
-        self.connection
-            .query_row(
-                "SELECT s.type, s.name, s.sql IS l.created FROM main.sqlite_schema s \
-                 LEFT JOIN _feedmill_tables l ON l.name = s.name \
-                 WHERE s.name = ?1 COLLATE NOCASE AND s.type <> 'trigger'",
-                [name],
-                |row| Ok(Existing { kind: row.get(0)?, name: row.get(1)?, is_ours: row.get(2)? }),
-            )
-            .optional()
-            .map_err(|error| self.fail(&error))
-    }
-
-    /// Drops the table of that name that an earlier run has made, and what the ledger knows of loads into it.
-    fn make_room(&self, name: &str) -> Result<()> {
-        if let Some(existing) = self.existing(name)? {
-            if !existing.is_ours && self.mode != Mode::Replace {
-                return Err(self.not_ours(&existing));
-            }
-            let Existing { kind, name, .. } = existing;
-            let drop = format!("DROP {kind} {}", published(&name));
-            self.connection.execute_batch(&drop).map_err(|error| self.fail(&error))?;
-        }
-        for forget in ["_feedmill_loads", "_feedmill_inputs", "_feedmill_replayed"] {
-            let sql = format!("DELETE FROM main.{forget} WHERE table_name = ?1");
-            self.connection.execute(&sql, [name]).map_err(|error| self.fail(&error))?;
-        }
-        self.forget_increments(name)
-    }
-
-    fn not_ours(&self, existing: &Existing) -> Error {
-        let Existing { kind, name, .. } = existing;
-        let message = format!(
-            "cannot replace the {kind} `{name}` in {}: feedmill did not make it, or it was altered since",
-            self.path.display()
-        );
-        Error::new(ErrorKind::Output, message)
-            .help("rename it, give the table of the pipeline another name, or let --mode replace overwrite it")
+        if layout.is_temporary { Ok(()) } else { self.remember(layout) }
     }
 
     /// Takes the rows of a load into a table that exists.
