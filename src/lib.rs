@@ -56,6 +56,7 @@
 //! - An aggregate: [`aggregate::AggregateFunction`], an accumulator beside the others, its bytes in `aggregate/format.rs`, its
 //!   name in `plan/staging.rs`, its slow twin in `reference/groups.rs`. The laws of merging, and of storing and taking back,
 //!   are tested for every function.
+//! - An operator in rules: [`plan::Condition`], its SQL in `plan/condition.rs`, its slow twin in `reference/rules.rs`.
 //! - A reject code: [`chunk::RejectCode`]; the word is part of the dead-letter format.
 //! - A shipped pipeline: a `.toml` in `presets/` and a line in `presets/mod.rs`.
 

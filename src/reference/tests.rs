@@ -96,6 +96,7 @@ fn plan() -> Plan {
         parameters: Parameters::new(),
         sql_lookups: Vec::new(),
         reports: Vec::new(),
+        only: None,
         warnings: Vec::new(),
         lookups: Vec::new(),
         feeds: vec![feed],
