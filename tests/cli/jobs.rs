@@ -149,7 +149,7 @@ fn the_json_summary_has_the_documented_fields() {
     assert_eq!(fields(&printed["stages"]), "compute merge publish read sequence verify write");
     assert_eq!(fields(&printed["feeds"]), "transactions");
     assert_eq!(fields(&printed["tables"]), "processed_sales");
-    assert_eq!(fields(&printed["tables"]["processed_sales"]), "rows");
+    assert_eq!(fields(&printed["tables"]["processed_sales"]), "rows temporary");
 
     assert_eq!(printed["status"], "ok");
     assert_eq!(printed["dead_letters"], Value::Null);
