@@ -41,7 +41,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("csv", &["plan/", "reference/", "sink/", "verify.rs"]),
     ("crossbeam_channel", &["run/"]),
     ("rayon", &["run/"]),
-    ("std::thread", &["run/", "generate/", "sort/", "sink/direct_file.rs"]),
+    ("std::thread", &["run/", "generate/", "dedupe/store.rs", "sort/", "sink/direct_file.rs"]),
     ("std::sync::atomic", &["run/", "cli/", "main.rs"]),
     ("zip", &["source/"]),
     ("flate2", &["source/", "generate/"]),

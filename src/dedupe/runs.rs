@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use crate::dedupe::{Fingerprint, PLACE_BITS, Place};
 
@@ -54,16 +55,22 @@ impl Run {
     }
 
     /// Writes the entries of runs, which have one tier and so the same buckets, to a file.
-    pub(super) fn merge(file: File, runs: &[Run]) -> io::Result<Run> {
+    ///
+    /// # Errors
+    /// Of kind `Interrupted` as soon as `is_wanted` says no.
+    pub(super) fn merge(file: File, runs: &[Arc<Run>], is_wanted: impl Fn() -> bool) -> io::Result<Run> {
         let (tier, buckets) = (runs[0].tier, runs[0].buckets());
         debug_assert!(runs.iter().all(|run| run.buckets() == buckets), "runs of one tier have the same buckets");
         // As many times more buckets as there are runs, so that a bucket stays as long as it is.
         let finer = (BUCKETS_MAX / buckets).clamp(1, runs.len());
-        let entries: u64 = runs.iter().map(Run::len).sum();
+        let entries: u64 = runs.iter().map(|run| run.len()).sum();
         let mut merged = RunWriter::new(file, tier + 1, buckets * finer);
         let step = (MERGE_ENTRIES * buckets as u64).checked_div(entries).unwrap_or(1).clamp(1, buckets as u64) as usize;
         let mut together = Vec::new();
         for start in (0..buckets).step_by(step) {
+            if !is_wanted() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let end = buckets.min(start + step);
             together.clear();
             for run in runs {
@@ -233,10 +240,10 @@ mod tests {
         for (len, fan_out) in [(0, 2), (1, 2), (1, 8), (63, 3), (65, 2), (1000, 16), (10 * MERGE_ENTRIES, 3)] {
             let all = entries(0..len * fan_out);
             for buckets in [1, 7, 32] {
-                let runs: Vec<Run> =
-                    (0..fan_out).map(|at| run_of(&entries(at * len..(at + 1) * len), buckets)).collect();
+                let runs: Vec<Arc<Run>> =
+                    (0..fan_out).map(|at| Arc::new(run_of(&entries(at * len..(at + 1) * len), buckets))).collect();
                 assert_holds(&runs[0], &all[..len as usize]);
-                let merged = Run::merge(tempfile::tempfile().unwrap(), &runs).unwrap();
+                let merged = Run::merge(tempfile::tempfile().unwrap(), &runs, || true).unwrap();
                 assert_holds(&merged, &all);
                 assert_eq!((merged.tier(), merged.buckets()), (1, buckets * fan_out as usize));
             }
@@ -285,19 +292,19 @@ mod tests {
 
     #[test]
     fn past_the_largest_directory_buckets_grow() {
-        let runs = [0, 100].map(|start| run_of(&entries(start..start + 100), BUCKETS_MAX / 2 + 1));
-        let merged = Run::merge(tempfile::tempfile().unwrap(), &runs).unwrap();
+        let runs = [0, 100].map(|start| Arc::new(run_of(&entries(start..start + 100), BUCKETS_MAX / 2 + 1)));
+        let merged = Run::merge(tempfile::tempfile().unwrap(), &runs, || true).unwrap();
         assert_eq!((merged.tier(), merged.buckets(), merged.len()), (1, BUCKETS_MAX / 2 + 1, 200));
         assert_eq!(merged.find(fingerprint(150), &mut Vec::new()).unwrap(), Some(150));
     }
 
     #[test]
     fn a_truncated_file_is_an_error() {
-        let runs = [run_of(&entries(0..100), 1), run_of(&entries(100..200), 1)];
+        let runs = [run_of(&entries(0..100), 1), run_of(&entries(100..200), 1)].map(Arc::new);
         runs[1].file.set_len(runs[1].bytes() - 1).unwrap();
         let find_all = || (100..200).try_for_each(|key| runs[1].find(fingerprint(key), &mut Vec::new()).map(drop));
         assert_eq!(find_all().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        assert!(Run::merge(tempfile::tempfile().unwrap(), &runs).is_err());
+        assert!(Run::merge(tempfile::tempfile().unwrap(), &runs, || true).is_err());
     }
 
     #[test]
@@ -305,6 +312,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let read_only = || OpenOptions::new().read(true).open(file.path()).unwrap();
         assert!(Run::write(read_only(), [&entries(0..10)[..]].into_iter()).is_err());
-        assert!(Run::merge(read_only(), &[run_of(&entries(0..10), 1)]).is_err());
+        assert!(Run::merge(read_only(), &[Arc::new(run_of(&entries(0..10), 1))], || true).is_err());
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 
 use crate::dedupe::runs::{self, ENTRY_BYTES, Entry, Run};
 use crate::dedupe::{DedupeOptions, DedupeStats, Fingerprint, Place};
@@ -12,19 +15,32 @@ use crate::error::{Error, Result};
 ///
 /// Keys come into memory. When there is no room for one, all of them are written to disk as a run; when `fan_out` runs of
 /// one tier have come together, they become one of the next tier. So a key is written once for each power of `fan_out`
-/// in the number of runs, and fewer than `fan_out` runs of each tier exist. Every key is in one place only, so the order
-/// of looking does not matter for what is found: the oldest runs are the longest and most probably have a key, so they
-/// are asked first.
+/// in the number of runs, and few runs of each tier exist. Every key is in one place only, so the order of looking does
+/// not matter for what is found: the oldest runs are the longest and most probably have a key, so they are asked first.
+///
+/// Merging has a thread of its own, because whoever asks has no time: as long as it takes, its runs are looked into as
+/// before. It is waited for when the next one is due, so that there is never more than one.
 #[derive(Debug)]
 pub(super) struct ExactStore {
     recent: Recent,
     /// Oldest first, and so longest first.
-    runs: Vec<Run>,
+    runs: Vec<Arc<Run>>,
+    merging: Option<Merging>,
     fan_out: usize,
     temp_dir: PathBuf,
     /// The bucket last looked at, kept for its allocation.
     bucket: Vec<Entry>,
     stats: DedupeStats,
+}
+
+/// A merge that is under way.
+#[derive(Debug)]
+struct Merging {
+    /// The places of its runs. Others come behind them only.
+    runs: Range<usize>,
+    thread: JoinHandle<io::Result<Run>>,
+    /// Without it the thread gives up.
+    wanted: Arc<()>,
 }
 
 /// The keys in memory: in buckets, as they are going to lie on disk.
@@ -55,6 +71,7 @@ impl ExactStore {
         ExactStore {
             recent: Recent::with_bytes(options.store_bytes),
             runs: Vec::new(),
+            merging: None,
             fan_out,
             temp_dir: options.temp_dir.clone().unwrap_or_else(std::env::temp_dir),
             bucket: Vec::new(),
@@ -102,7 +119,7 @@ impl ExactStore {
         let run = write_run(&self.temp_dir, |file| Run::write(file, self.recent.buckets()))?;
         self.stats.runs_spilled += 1;
         self.stats.bytes_spilled += run.bytes();
-        self.runs.push(run);
+        self.runs.push(Arc::new(run));
         self.recent.lens.fill(0);
         self.merge_runs()
     }
@@ -111,21 +128,64 @@ impl ExactStore {
         self.stats
     }
 
-    /// Merges the latest runs for as long as `fan_out` of them have one tier and fit one run.
+    /// Ends a merge that is done, or in the way of the next one, and begins that.
     fn merge_runs(&mut self) -> Result<()> {
-        while let Some(start) = self.runs.len().checked_sub(self.fan_out) {
-            let latest = &self.runs[start..];
-            let len: u64 = latest.iter().map(Run::len).sum();
-            if latest.iter().any(|run| run.tier() != latest[0].tier()) || len > Run::LEN_MAX {
-                break;
+        loop {
+            let due = self.due();
+            match (&self.merging, due) {
+                (Some(merging), due) if due.is_some() || merging.thread.is_finished() => self.finish_merge()?,
+                (None, Some(due)) => self.begin_merge(due)?,
+                _ => return Ok(()),
             }
-            let merged = write_run(&self.temp_dir, |file| Run::merge(file, latest))?;
-            self.stats.bytes_spilled += merged.bytes();
-            self.runs.truncate(start);
-            self.runs.push(merged);
         }
+    }
+
+    /// The runs to merge next: `fan_out` of one tier that fit one run.
+    fn due(&self) -> Option<Range<usize>> {
+        // Those in front of a merge are fewer.
+        let from = self.merging.as_ref().map_or(0, |merging| merging.runs.end);
+        let is_due = |runs: &[Arc<Run>]| {
+            let len: u64 = runs.iter().map(|run| run.len()).sum();
+            runs.iter().all(|run| run.tier() == runs[0].tier()) && len <= Run::LEN_MAX
+        };
+        let start = from + self.runs[from..].windows(self.fan_out).rposition(is_due)?;
+        Some(start..start + self.fan_out)
+    }
+
+    fn begin_merge(&mut self, due: Range<usize>) -> Result<()> {
+        let file = tempfile::tempfile_in(&self.temp_dir).map_err(|cause| io_error("write", &self.temp_dir, &cause))?;
+        let runs = self.runs[due.clone()].to_vec();
+        let wanted = Arc::new(());
+        let is_wanted = Arc::downgrade(&wanted);
+        let thread = std::thread::spawn(move || Run::merge(file, &runs, || Weak::strong_count(&is_wanted) > 0));
+        self.merging = Some(Merging { runs: due, thread, wanted });
         Ok(())
     }
+
+    /// Waits for the merge that is under way, if there is one, and puts its run in the place of those that it was made of.
+    fn finish_merge(&mut self) -> Result<()> {
+        let Some(Merging { runs, thread, wanted }) = self.merging.take() else { return Ok(()) };
+        let merged = joined(thread.join()).map_err(|cause| io_error("write", &self.temp_dir, &cause))?;
+        drop(wanted);
+        self.stats.bytes_spilled += merged.bytes();
+        self.runs.splice(runs, [Arc::new(merged)]);
+        Ok(())
+    }
+}
+
+impl Drop for ExactStore {
+    fn drop(&mut self) {
+        // The run would be of no use any more, and a thread that nobody waits for could outlive the process's other work.
+        if let Some(Merging { thread, wanted, .. }) = self.merging.take() {
+            drop(wanted);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a thread has returned; its panic goes on here.
+fn joined<T>(result: std::thread::Result<T>) -> T {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Recent {
@@ -176,7 +236,7 @@ mod tests {
     }
 
     /// Inserts keys, each at the place of its number, and spills whenever memory is full.
-    fn fill(store: &mut ExactStore, keys: std::ops::Range<u64>) -> Result<()> {
+    fn fill(store: &mut ExactStore, keys: Range<u64>) -> Result<()> {
         keys.into_iter().try_for_each(|key| {
             if !store.has_room(fingerprint(key)) {
                 store.spill()?;
@@ -184,6 +244,40 @@ mod tests {
             store.insert(fingerprint(key), key);
             Ok(())
         })
+    }
+
+    fn finish_merges(store: &mut ExactStore) {
+        while store.merging.is_some() {
+            store.finish_merge().unwrap();
+            store.merge_runs().unwrap();
+        }
+    }
+
+    #[test]
+    fn keys_are_found_while_and_after_their_runs_are_merged() {
+        let directory = TempDir::new().unwrap();
+        let mut store = store(directory.path());
+        let slots = SLOTS as u64;
+        for runs in 0..20 {
+            fill(&mut store, runs * slots..(runs + 1) * slots).unwrap();
+            // Those of a merge under way are there until it is done, and fewer than would be due otherwise.
+            assert!(store.runs.len() <= 3 * 3 + 3, "{}", store.runs.len());
+            for key in (0..(runs + 1) * slots).step_by(7) {
+                assert_eq!(store.find(fingerprint(key)).unwrap(), Some(key));
+            }
+        }
+    }
+
+    #[test]
+    fn a_merge_that_nobody_wants_any_more_is_given_up() {
+        let directory = TempDir::new().unwrap();
+        let mut store = store(directory.path());
+        fill(&mut store, 0..4 * SLOTS as u64).unwrap();
+        let runs = store.runs.clone();
+        let merged = Run::merge(tempfile::tempfile().unwrap(), &runs, || false);
+        assert_eq!(merged.unwrap_err().kind(), io::ErrorKind::Interrupted);
+        drop(store);
+        assert!(runs.iter().all(|run| Arc::strong_count(run) == 1), "its thread is gone");
     }
 
     #[test]
@@ -195,12 +289,14 @@ mod tests {
         let mut lengths = Vec::new();
         for runs in 0..=9 {
             fill(&mut store, runs * slots..(runs + 1) * slots).unwrap();
+            finish_merges(&mut store);
             lengths.push(store.runs.iter().map(|run| run.len() / slots).collect::<Vec<_>>());
         }
         assert_eq!(lengths[2..5], [vec![1, 1], vec![3], vec![3, 1]]);
         assert_eq!(lengths[8..], [vec![3, 3, 1, 1], vec![9]]);
         assert_eq!(store.recent.entries.capacity(), allocated);
         let stats = store.stats();
+        assert!(store.merging.is_none());
         let bytes = ENTRY_BYTES as u64 * 3 * 9 * slots;
         assert_eq!((stats.keys, stats.runs_spilled, stats.bytes_spilled), (10 * slots, 9, bytes));
         for key in 0..10 * slots {
@@ -228,6 +324,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let mut store = store(directory.path());
         fill(&mut store, 0..5 * SLOTS as u64).unwrap();
+        finish_merges(&mut store);
         assert_eq!(store.runs.len(), 2);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
@@ -253,7 +350,7 @@ mod tests {
         fill(&mut store, 0..3).unwrap();
         let file = tempfile::tempfile().unwrap();
         let other_handle = file.try_clone().unwrap();
-        store.runs.push(Run::write(file, store.recent.buckets()).unwrap());
+        store.runs.push(Arc::new(Run::write(file, store.recent.buckets()).unwrap()));
         store.recent.lens.fill(0);
         assert_eq!(store.find(fingerprint(1)).unwrap(), Some(1));
         other_handle.set_len(0).unwrap();
