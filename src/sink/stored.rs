@@ -79,6 +79,33 @@ impl<'a> StoredColumn<'a> {
         views.iter().zip(types).map(|(view, data_type)| StoredColumn::new(view, *data_type)).collect()
     }
 
+    /// Calls `visit` with each of some rows, by its number among them, and its value. What kind of values the column has is
+    /// asked once. Dates and timestamps are written into `scratch`.
+    #[inline]
+    pub(super) fn for_each(&self, rows: &[u32], scratch: &mut Vec<u8>, mut visit: impl FnMut(usize, Stored<'_>)) {
+        match self.values {
+            StoredValues::Integer(values) => self.each(rows, visit, |at| Stored::Integer(values[at])),
+            StoredValues::Decimal(units, scale) => {
+                self.each(rows, visit, |at| Stored::Real(decimal::to_f64(i128::from(units[at]), scale)));
+            }
+            StoredValues::Real(values) => self.each(rows, visit, |at| Stored::Real(values[at])),
+            StoredValues::Boolean(values) => self.each(rows, visit, |at| Stored::Integer(i64::from(values[at]))),
+            StoredValues::Text(text) => self.each(rows, visit, |at| Stored::Text(text.get(at))),
+            StoredValues::Date(_) | StoredValues::Timestamp(_) => {
+                rows.iter().enumerate().for_each(|(nth, row)| visit(nth, self.get(*row as usize, scratch)));
+            }
+        }
+    }
+
+    #[inline]
+    fn each<'v>(&self, rows: &[u32], mut visit: impl FnMut(usize, Stored<'_>), value: impl Fn(usize) -> Stored<'v>) {
+        for (nth, row) in rows.iter().enumerate() {
+            let at = self.codes.map_or(*row as usize, |codes| codes[*row as usize] as usize);
+            let is_valid = self.validity.is_none_or(|validity| validity[at]);
+            visit(nth, if is_valid { value(at) } else { Stored::Null });
+        }
+    }
+
     /// The value of a row. Dates and timestamps are written into `scratch`.
     #[inline]
     pub(super) fn get<'v>(&'v self, row: usize, scratch: &'v mut Vec<u8>) -> Stored<'v> {

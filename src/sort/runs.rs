@@ -5,6 +5,7 @@
 //! so that merging takes as much memory as there are runs, however long they are.
 
 use std::fs::File;
+use std::hint::select_unpredictable;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -252,6 +253,12 @@ impl Cursor {
         Ok(())
     }
 
+    /// Goes on to the next entry, and returns the head for it.
+    #[inline]
+    fn next_head(&mut self, index: usize, room: &mut usize) -> io::Result<Head> {
+        Ok(if self.advance(room)? { Head::from(prefix(self.key())) << u64::BITS | index as Head } else { END })
+    }
+
     fn key(&self) -> &[u8] {
         &self.buffer[self.start + self.shape.key_at..self.start + self.shape.payload_at]
     }
@@ -262,22 +269,33 @@ impl Cursor {
 }
 
 /// Merges runs: their entries in the order of the keys; of equal keys, those of the earlier run first.
+///
+/// A tree of losers (D. Knuth, The Art of Computer Programming, volume 3, section 5.4.1), in which the next entry of a run has
+/// to be compared only with those that stand on its way to the top, one a level.
 #[derive(Debug)]
 pub struct Merge {
     cursors: Vec<Cursor>,
-    /// Cursors as a heap, the one with the least key on top.
-    heap: Vec<Head>,
-    /// Whether the entry on top is still to be given out.
+    /// From place 1 on: the entry that lost where those of the places `2 n` and `2 n + 1` met. The entries of the cursors
+    /// themselves would be at the places behind.
+    losers: Vec<Head>,
+    /// The entry that lost nowhere.
+    winner: Head,
+    /// Whether that is still to be given out.
     is_fresh: bool,
     /// What buffers may still grow by.
     room: usize,
 }
 
-/// The current entry of a cursor, as far as it mostly decides.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    prefix: u64,
-    cursor: usize,
+/// The current entry of a run, as far as it mostly decides: the first bytes of its key, and behind them the number of the
+/// run's cursor.
+type Head = u128;
+
+/// The end of a run: no cursor has this number. It comes behind all entries.
+const END: Head = Head::MAX;
+
+/// The number of a head's cursor.
+fn cursor_of(head: Head) -> usize {
+    head as u64 as usize
 }
 
 impl Merge {
@@ -293,14 +311,22 @@ impl Merge {
     pub fn new(runs: &[Run], long_bytes: usize) -> io::Result<Self> {
         let mut room = long_bytes.saturating_add(Merge::memory_bytes(runs.len()));
         let mut cursors: Vec<Cursor> = runs.iter().map(Cursor::new).collect();
-        let mut heap = Vec::new();
-        for (index, cursor) in cursors.iter_mut().enumerate() {
-            if cursor.advance(&mut room)? {
-                heap.push(Head { prefix: prefix(cursor.key()), cursor: index });
-            }
+        let leaves = cursors.len().next_power_of_two();
+        let mut heads = vec![END; leaves];
+        for (index, (cursor, head)) in cursors.iter_mut().zip(&mut heads).enumerate() {
+            *head = cursor.next_head(index, &mut room)?;
         }
-        let mut merge = Merge { cursors, heap, is_fresh: true, room };
-        (0..merge.heap.len() / 2).rev().for_each(|place| merge.sift_down(place));
+        let mut merge = Merge { cursors, losers: vec![END; leaves], winner: END, is_fresh: true, room };
+        // Round by round, from the leaves up: of each pair one loses at its place, and the other one goes on.
+        while heads.len() > 1 {
+            let places = heads.len() / 2;
+            for place in 0..places {
+                let (winner, loser) = merge.played(heads[2 * place], heads[2 * place + 1]);
+                (heads[place], merge.losers[places + place]) = (winner, loser);
+            }
+            heads.truncate(places);
+        }
+        merge.winner = heads.first().copied().unwrap_or(END);
         Ok(merge)
     }
 
@@ -311,18 +337,19 @@ impl Merge {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "what it returns borrows from the merge")]
     pub fn next(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
+        let index = cursor_of(self.winner);
         if !std::mem::take(&mut self.is_fresh)
-            && let Some(top) = self.heap.first_mut()
+            && let Some(cursor) = self.cursors.get_mut(index)
         {
-            let cursor = &mut self.cursors[top.cursor];
-            if cursor.advance(&mut self.room)? {
-                top.prefix = prefix(cursor.key());
-            } else {
-                self.heap.swap_remove(0);
+            let mut head = cursor.next_head(index, &mut self.room)?;
+            let mut place = (self.losers.len() + index) / 2;
+            while place > 0 {
+                (head, self.losers[place]) = self.played(self.losers[place], head);
+                place /= 2;
             }
-            self.sift_down(0);
+            self.winner = head;
         }
-        Ok(self.heap.first().map(|top| (self.cursors[top.cursor].key(), self.cursors[top.cursor].payload())))
+        Ok(self.cursors.get(cursor_of(self.winner)).map(|cursor| (cursor.key(), cursor.payload())))
     }
 
     /// Lets `next` give out once more what it has given out last.
@@ -330,35 +357,20 @@ impl Merge {
         self.is_fresh = true;
     }
 
-    /// Whether one entry comes before another one.
+    /// Which of two entries comes first, and the other one; of equal keys that of the earlier run.
     #[inline]
-    fn is_less(&self, left: Head, right: Head) -> bool {
-        if left.prefix != right.prefix {
-            return left.prefix < right.prefix;
-        }
-        let (one, other) = (&self.cursors[left.cursor], &self.cursors[right.cursor]);
-        one.key().cmp(other.key()).then(left.cursor.cmp(&right.cursor)).is_lt()
+    fn played(&self, one: Head, other: Head) -> (Head, Head) {
+        let is_less =
+            if one >> u64::BITS == other >> u64::BITS { self.is_less_behind(one, other) } else { one < other };
+        select_unpredictable(is_less, (one, other), (other, one))
     }
 
-    /// Lets the entry at a place sink below those that come before it.
-    #[inline]
-    fn sift_down(&mut self, mut place: usize) {
-        let Some(sinking) = self.heap.get(place).copied() else { return };
-        loop {
-            let mut child = 2 * place + 1;
-            let Some(left) = self.heap.get(child) else { break };
-            let mut least = *left;
-            if let Some(right) = self.heap.get(child + 1)
-                && self.is_less(*right, least)
-            {
-                (child, least) = (child + 1, *right);
-            }
-            if !self.is_less(least, sinking) {
-                break;
-            }
-            self.heap[place] = least;
-            place = child;
+    /// Whether one entry comes before another one that begins in the same way.
+    #[cold]
+    fn is_less_behind(&self, one: Head, other: Head) -> bool {
+        match (self.cursors.get(cursor_of(one)), self.cursors.get(cursor_of(other))) {
+            (Some(left), Some(right)) => left.key().cmp(right.key()).then(one.cmp(&other)).is_lt(),
+            (left, _) => left.is_some(),
         }
-        self.heap[place] = sinking;
     }
 }

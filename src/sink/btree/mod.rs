@@ -33,9 +33,11 @@
 //! The file must be UTF-8, of schema format 4 (integers 0 and 1 without a byte) and without pointer maps, which a database
 //! with auto-vacuum has; whoever opens it checks that.
 
+mod bytes;
 pub(super) mod key;
 pub(super) mod page;
 pub(super) mod record;
+pub(super) mod records;
 pub(super) mod tree;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::sink::btree::Format;
+use crate::sink::btree::bytes::put;
 use crate::sink::direct_file::{AlignedBytes, aligned_bytes};
 
 /// What a page is (section 1.6).
@@ -75,7 +76,7 @@ impl Page {
         self.content -= bytes.max(CELL_MIN);
         let mut at = self.content;
         for part in parts {
-            self.image[at..at + part.len()].copy_from_slice(part);
+            put(part, &mut self.image[at..]);
             at += part.len();
         }
         if bytes < CELL_MIN {

@@ -1,12 +1,16 @@
 //! Records: the values of a row as SQLite stores them (section 2.1). Knows nothing of pages.
 
+use crate::sink::btree::bytes::put;
 use crate::sink::stored::Stored;
 
 /// A record under construction.
 #[derive(Debug, Default)]
 pub(in crate::sink) struct Record {
-    /// The header and the values, while all types have one byte: then the header is as long as was expected.
+    /// The header and the values, while all types have one byte: then the header is as long as was expected. What lies
+    /// behind `end` is of an earlier record.
     bytes: Vec<u8>,
+    /// Where the next value goes.
+    end: usize,
     /// Where the next type goes.
     types_end: usize,
     /// The types, where one of them is longer.
@@ -16,15 +20,19 @@ pub(in crate::sink) struct Record {
 /// The greatest magnitude of a number of six bytes, which is shorter as an integer than as a double.
 const SIX_BYTES_MAX: u64 = (1 << 47) - 1;
 
+/// The room that is made at once.
+const ROOM_BYTES: usize = 256;
+
 /// Types up to this one have one byte.
-const SHORT_TYPE_MAX: u64 = 0x7f;
+pub(super) const SHORT_TYPE_MAX: u64 = 0x7f;
 
 impl Record {
     /// Begins a record of so many values.
     #[inline]
     pub(in crate::sink) fn begin(&mut self, values: usize) {
-        self.bytes.clear();
-        self.bytes.resize(1 + values, 0);
+        self.end = 0;
+        self.make_room(1 + values);
+        self.end = 1 + values;
         self.types_end = 1;
         self.long_types.clear();
     }
@@ -32,36 +40,18 @@ impl Record {
     /// Appends a value.
     #[inline]
     pub(in crate::sink) fn push(&mut self, value: Stored<'_>) {
-        match value {
-            Stored::Null => self.push_type(0),
-            Stored::Integer(value) => self.push_integer(value),
-            Stored::Real(value) => match whole(value) {
-                Some(value) => self.push_integer(value),
-                None => {
-                    self.push_type(7);
-                    self.bytes.extend_from_slice(&value.to_bits().to_be_bytes());
-                }
-            },
-            Stored::Text(text) => {
-                self.push_type(13 + 2 * text.len() as u64);
-                self.bytes.extend_from_slice(text);
-            }
-        }
+        let (serial_type, body) = encode(value);
+        self.push_type(serial_type);
+        self.make_room(body.room());
+        self.end += body.put(&mut self.bytes[self.end..]);
     }
 
+    /// Lets so many bytes be written behind the end.
     #[inline]
-    fn push_integer(&mut self, value: i64) {
-        let (serial_type, bytes) = match (value, magnitude(value)) {
-            (0 | 1, _) => (8 + value as u64, 0),
-            (_, ..=0x7f) => (1, 1),
-            (_, ..=0x7fff) => (2, 2),
-            (_, ..=0x7f_ffff) => (3, 3),
-            (_, ..=0x7fff_ffff) => (4, 4),
-            (_, ..=SIX_BYTES_MAX) => (5, 6),
-            _ => (6, 8),
-        };
-        self.push_type(serial_type);
-        self.bytes.extend_from_slice(&value.to_be_bytes()[8 - bytes..]);
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.len() < self.end + bytes {
+            self.bytes.resize(self.end + bytes.max(ROOM_BYTES), 0);
+        }
     }
 
     #[inline]
@@ -85,7 +75,7 @@ impl Record {
         } else {
             self.lengthen_header();
         }
-        &self.bytes
+        &self.bytes[..self.end]
     }
 
     /// Puts a header in front whose length or types have more than one byte.
@@ -101,8 +91,75 @@ impl Record {
         let mut header = Vec::with_capacity(types.len() + 9);
         write_varint(types_bytes + varint_bytes(header_bytes), &mut header);
         header.extend_from_slice(&types);
+        self.bytes.truncate(self.end);
         self.bytes.splice(..self.types_end, header);
+        self.end = self.bytes.len();
     }
+}
+
+/// What is stored of a value behind the header.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
+    /// The first so many bytes of a number, the most significant first.
+    Word(u64, usize),
+    /// A text.
+    Text(&'a [u8]),
+}
+
+impl Body<'_> {
+    /// How many bytes `put` may write.
+    #[inline]
+    fn room(self) -> usize {
+        match self {
+            Body::Word(..) => size_of::<u64>(),
+            Body::Text(text) => text.len(),
+        }
+    }
+
+    /// Writes it to the beginning of `out`, and returns how many bytes it has.
+    #[inline]
+    pub(super) fn put(self, out: &mut [u8]) -> usize {
+        match self {
+            Body::Word(word, bytes) => {
+                // All of them, which is one instruction.
+                out[..size_of::<u64>()].copy_from_slice(&word.to_be_bytes());
+                bytes
+            }
+            Body::Text(text) => {
+                put(text, out);
+                text.len()
+            }
+        }
+    }
+}
+
+/// The type of a value, and its body.
+#[inline]
+pub(super) fn encode(value: Stored<'_>) -> (u64, Body<'_>) {
+    match value {
+        Stored::Null => (0, Body::Word(0, 0)),
+        Stored::Integer(value) => encode_integer(value),
+        Stored::Real(value) => match whole(value) {
+            Some(value) => encode_integer(value),
+            None => (7, Body::Word(value.to_bits(), 8)),
+        },
+        Stored::Text(text) => (13 + 2 * text.len() as u64, Body::Text(text)),
+    }
+}
+
+#[inline]
+fn encode_integer(value: i64) -> (u64, Body<'static>) {
+    let (serial_type, bytes) = match (value, magnitude(value)) {
+        (0 | 1, _) => (8 + value as u64, 0),
+        (_, ..=0x7f) => (1, 1),
+        (_, ..=0x7fff) => (2, 2),
+        (_, ..=0x7f_ffff) => (3, 3),
+        (_, ..=0x7fff_ffff) => (4, 4),
+        (_, ..=SIX_BYTES_MAX) => (5, 6),
+        _ => (6, 8),
+    };
+    // Without bytes it is shifted by all of its 64 bits.
+    (serial_type, Body::Word((value as u64).unbounded_shl(64 - 8 * bytes as u32), bytes))
 }
 
 /// The integer that a number of a column with REAL affinity is stored as, if that is shorter.
@@ -121,18 +178,35 @@ fn magnitude(value: i64) -> u64 {
 /// Appends a number in 1 to 9 bytes of 7 bits, the most significant first; the ninth has 8.
 #[inline]
 pub(super) fn write_varint(value: u64, out: &mut Vec<u8>) {
+    let mut bytes = [0; VARINT_MAX];
+    let len = put_varint(value, &mut bytes);
+    out.extend_from_slice(&bytes[..len]);
+}
+
+/// The most bytes of a number that `put_varint` writes.
+pub(super) const VARINT_MAX: usize = 9;
+
+/// Writes a number as `write_varint` does, and returns how many bytes it has.
+#[inline]
+pub(super) fn put_varint(value: u64, out: &mut [u8]) -> usize {
     if value <= 0x7f {
-        out.push(value as u8);
-        return;
+        out[0] = value as u8;
+        return 1;
     }
-    let bytes = varint_bytes(value);
-    if bytes == 9 {
-        (0..8).rev().for_each(|nth| out.push((value >> (8 + 7 * nth)) as u8 | 0x80));
-        out.push(value as u8);
+    let len = varint_bytes(value) as usize;
+    let mut rest = value;
+    if len == VARINT_MAX {
+        out[len - 1] = rest as u8;
+        rest >>= 8;
     } else {
-        (1..bytes).rev().for_each(|nth| out.push((value >> (7 * nth)) as u8 | 0x80));
-        out.push(value as u8 & 0x7f);
+        out[len - 1] = rest as u8 & 0x7f;
+        rest >>= 7;
     }
+    for byte in out[..len - 1].iter_mut().rev() {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    len
 }
 
 /// How many bytes a number takes.

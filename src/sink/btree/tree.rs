@@ -2,7 +2,7 @@
 
 use crate::sink::btree::Format;
 use crate::sink::btree::page::{Page, PageBuffer, PageKind};
-use crate::sink::btree::record::write_varint;
+use crate::sink::btree::record::{VARINT_MAX, put_varint, write_varint};
 
 /// Builds the tree of a table from its rows.
 #[derive(Debug)]
@@ -10,16 +10,12 @@ pub(in crate::sink) struct TableTree {
     leaf: Page,
     interior: Levels,
     last_rowid: i64,
-    /// What stands in front of a record in its cell.
-    scratch: Vec<u8>,
 }
 
 /// Builds the tree of an index, or of a WITHOUT ROWID table, from its entries.
 #[derive(Debug)]
 pub(in crate::sink) struct IndexTree {
     levels: Levels,
-    /// What stands in front of a record in its cell.
-    scratch: Vec<u8>,
 }
 
 impl TableTree {
@@ -29,7 +25,6 @@ impl TableTree {
             leaf: Page::new(PageKind::TableLeaf, format),
             interior: Levels { format, kinds: [PageKind::TableInterior; 2], levels: Vec::new() },
             last_rowid: 0,
-            scratch: Vec::new(),
         }
     }
 
@@ -37,10 +32,10 @@ impl TableTree {
     #[inline]
     pub(in crate::sink) fn push(&mut self, rowid: i64, record: &[u8], out: &mut PageBuffer) {
         let (local, overflow) = record.split_at(out.format().local_in_table(record.len()));
-        let head = &mut self.scratch;
-        head.clear();
-        write_varint(record.len() as u64, head);
-        write_varint(rowid as u64, head);
+        let mut head = [0; 2 * VARINT_MAX];
+        let len_bytes = put_varint(record.len() as u64, &mut head);
+        let head_bytes = len_bytes + put_varint(rowid as u64, &mut head[len_bytes..]);
+        let head = &head[..head_bytes];
         let bytes = head.len() + local.len() + if overflow.is_empty() { 0 } else { 4 };
         if !self.leaf.fits(bytes) {
             let child = self.leaf.close(None, out);
@@ -67,17 +62,23 @@ impl IndexTree {
     /// An index without entries.
     pub(in crate::sink) fn new(format: Format) -> Self {
         let kinds = [PageKind::IndexLeaf, PageKind::IndexInterior];
-        IndexTree { levels: Levels { format, kinds, levels: Vec::new() }, scratch: Vec::new() }
+        IndexTree { levels: Levels { format, kinds, levels: Vec::new() } }
     }
 
     /// Appends an entry. Entries ascend.
     #[inline]
     pub(in crate::sink) fn push(&mut self, record: &[u8], out: &mut PageBuffer) {
         let (local, overflow) = record.split_at(out.format().local_in_index(record.len()));
-        let head = &mut self.scratch;
-        head.clear();
-        write_varint(record.len() as u64, head);
+        let mut head = [0; VARINT_MAX];
+        let head_bytes = put_varint(record.len() as u64, &mut head);
+        let head = &head[..head_bytes];
         if overflow.is_empty() {
+            // As `add` does, and nearly always.
+            if let Some(Level { page, waiting: None }) = self.levels.levels.first_mut()
+                && page.fits(head.len() + local.len())
+            {
+                return page.push(&[head, local]);
+            }
             self.levels.add(0, None, &[head, local], out);
         } else {
             self.levels.add(0, None, &[head, local, &write_overflow(overflow, out).to_be_bytes()], out);

@@ -9,6 +9,7 @@ use crate::sink::btree::Format;
 use crate::sink::btree::key;
 use crate::sink::btree::page::PageBuffer;
 use crate::sink::btree::record::Record;
+use crate::sink::btree::records::Records;
 use crate::sink::btree::tree::{IndexTree, TableTree};
 use crate::sink::direct_file::DirectFile;
 use crate::sink::new_file::NewFile;
@@ -33,6 +34,8 @@ pub(super) struct BulkTable {
     key_names: Vec<String>,
     name: String,
     rows: Rows,
+    /// The rows that are being written, and one of them that has a long header.
+    records: Records,
     record: Record,
     key_bytes: Vec<u8>,
     scratch: Vec<u8>,
@@ -189,6 +192,7 @@ impl BulkTable {
                 Rows::AsTheyCame { tree: TableTree::new(format), rows: 0, keys }
             },
             key,
+            records: Records::default(),
             record: Record::default(),
             key_bytes: Vec::new(),
             scratch: Vec::new(),
@@ -203,25 +207,30 @@ impl BulkTable {
         out: &mut PageBuffer,
     ) -> std::result::Result<(), RowError> {
         let columns = StoredColumn::all(columns, &self.types);
-        let mut failed = Ok(());
-        let mut nth = 0;
-        selection.for_each(|row| {
-            if failed.is_ok() {
-                failed = self.push_row(&columns, row, out).map_err(|error| RowError { row: nth, error });
-                nth += 1;
+        let mut selected = Vec::with_capacity(selection.len());
+        selection.for_each(|row| selected.push(row as u32));
+        for (batch, rows) in selected.chunks(Records::ROWS).enumerate() {
+            self.records.build(&columns, &self.order, rows, &mut self.scratch);
+            for (nth, row) in rows.iter().enumerate() {
+                let failed = |error| RowError { row: batch * Records::ROWS + nth, error };
+                self.push_row(&columns, *row as usize, nth, out).map_err(failed)?;
             }
-        });
-        failed
+        }
+        Ok(())
     }
 
+    /// Appends a row, which is the `nth` one among the records.
     #[inline]
-    fn push_row(&mut self, columns: &[StoredColumn<'_>], row: usize, out: &mut PageBuffer) -> Result<()> {
-        let BulkTable { order, key, record, key_bytes, scratch, rows, name, .. } = self;
-        record.begin(order.len());
-        for place in order.iter() {
-            record.push(columns[*place].get(row, scratch));
-        }
-        let record = record.finish();
+    fn push_row(&mut self, columns: &[StoredColumn<'_>], row: usize, nth: usize, out: &mut PageBuffer) -> Result<()> {
+        let BulkTable { order, key, records, record, key_bytes, scratch, rows, name, .. } = self;
+        let record = match records.get(nth) {
+            Some(record) => record,
+            None => {
+                record.begin(order.len());
+                order.iter().for_each(|place| record.push(columns[*place].get(row, scratch)));
+                record.finish()
+            }
+        };
         key_bytes.clear();
         for (nth, place) in key.iter().enumerate() {
             let value = columns[*place].get(row, scratch);

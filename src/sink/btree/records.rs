@@ -1,0 +1,70 @@
+//! The records of many rows at once, column by column: what a column has is asked once and not for each value. Leaves those
+//! with long headers to `record`, whose business the format is.
+
+use crate::sink::btree::record::{SHORT_TYPE_MAX, encode};
+use crate::sink::stored::StoredColumn;
+
+/// Some records.
+#[derive(Debug, Default)]
+pub(in crate::sink) struct Records {
+    /// All of them, `stride` bytes from one to the next. What lies behind the end of one means nothing.
+    bytes: Vec<u8>,
+    stride: usize,
+    /// Where each of them ends among all bytes.
+    ends: Vec<usize>,
+}
+
+/// The end of a record that is not there.
+const LONG: usize = usize::MAX;
+
+/// The most bytes of a value whose type has one byte.
+const VALUE_MAX: usize = (SHORT_TYPE_MAX as usize - 13) / 2;
+
+impl Records {
+    /// Rows that are worked on together: as many as a first-level cache holds.
+    pub(in crate::sink) const ROWS: usize = 128;
+
+    /// Makes the records of some rows, with the columns at the places of `order`.
+    pub(in crate::sink) fn build(
+        &mut self,
+        columns: &[StoredColumn<'_>],
+        order: &[usize],
+        rows: &[u32],
+        scratch: &mut Vec<u8>,
+    ) {
+        let header = 1 + order.len();
+        self.ends.clear();
+        if header as u64 > SHORT_TYPE_MAX {
+            self.ends.resize(rows.len(), LONG);
+            return;
+        }
+        self.stride = header + order.len() * VALUE_MAX;
+        self.ends.extend((0..rows.len()).map(|nth| nth * self.stride + header));
+        if self.bytes.len() < rows.len() * self.stride {
+            self.bytes.resize(rows.len() * self.stride, 0);
+        }
+        let Records { bytes, stride, ends } = self;
+        (0..rows.len()).for_each(|nth| bytes[nth * *stride] = header as u8);
+        for (at, place) in (1..).zip(order) {
+            columns[*place].for_each(rows, scratch, |nth, value| {
+                let end = &mut ends[nth];
+                let (serial_type, body) = encode(value);
+                if serial_type > SHORT_TYPE_MAX {
+                    *end = LONG;
+                }
+                if *end != LONG {
+                    bytes[nth * *stride + at] = serial_type as u8;
+                    *end += body.put(&mut bytes[*end..]);
+                }
+            });
+        }
+    }
+
+    /// The record of a row, by its number among the rows; `None` if one of its types has more than one byte, or its header
+    /// a longer length.
+    #[inline]
+    pub(in crate::sink) fn get(&self, nth: usize) -> Option<&[u8]> {
+        let end = self.ends[nth];
+        (end != LONG).then(|| &self.bytes[nth * self.stride..end])
+    }
+}
