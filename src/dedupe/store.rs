@@ -153,7 +153,8 @@ impl ExactStore {
     }
 
     fn begin_merge(&mut self, due: Range<usize>) -> Result<()> {
-        let file = tempfile::tempfile_in(&self.temp_dir).map_err(|cause| io_error("write", &self.temp_dir, &cause))?;
+        let file = tempfile::tempfile_in(&self.temp_dir)
+            .map_err(|cause| Error::temporary_files("write", &self.temp_dir, &cause))?;
         let runs = self.runs[due.clone()].to_vec();
         let wanted = Arc::new(());
         let is_wanted = Arc::downgrade(&wanted);
@@ -165,7 +166,7 @@ impl ExactStore {
     /// Waits for the merge that is under way, if there is one, and puts its run in the place of those that it was made of.
     fn finish_merge(&mut self) -> Result<()> {
         let Some(Merging { runs, thread, wanted }) = self.merging.take() else { return Ok(()) };
-        let merged = joined(thread.join()).map_err(|cause| io_error("write", &self.temp_dir, &cause))?;
+        let merged = joined(thread.join()).map_err(|cause| Error::temporary_files("write", &self.temp_dir, &cause))?;
         drop(wanted);
         self.stats.bytes_spilled += merged.bytes();
         self.runs.splice(runs, [Arc::new(merged)]);
