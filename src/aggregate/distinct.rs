@@ -100,7 +100,8 @@ impl Distinct {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.pairs.allocation_size()
-            + self.sorted.capacity() * size_of::<(u32, u64)>()
+            // Storing them takes a sorted copy, which has to have a place, too.
+            + self.sorted.capacity().max(self.pairs.len()) * size_of::<(u32, u64)>()
             + self.counts.capacity() * size_of::<u64>()
             + self.texts.memory_bytes()
     }

@@ -1,6 +1,7 @@
 //! The least or greatest value of each group.
 
 use crate::aggregate::format::{self, Damaged, Reader};
+use crate::aggregate::values::ALLOCATION_BYTES;
 use crate::aggregate::{ordered, rows};
 use crate::chunk::{Cell, ColumnView, Physical, Selection};
 
@@ -147,7 +148,7 @@ fn keep_text(end: End, held: &mut Option<Box<[u8]>>, text: &[u8], bytes: &mut us
             }
         }
         None => {
-            *bytes += text.len();
+            *bytes += text.len() + ALLOCATION_BYTES;
             *held = Some(text.into());
         }
     }

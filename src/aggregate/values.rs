@@ -7,7 +7,7 @@ use crate::aggregate::ordered;
 use crate::chunk::{ColumnView, DataType, Physical, Selection, decimal};
 
 /// What an allocation costs beside its bytes, about.
-const ALLOCATION_BYTES: usize = 16;
+pub(super) const ALLOCATION_BYTES: usize = 16;
 
 /// The values of each group, as words of `ordered`.
 #[derive(Debug, Clone)]

@@ -238,6 +238,12 @@ impl SpilledGroups {
     }
 }
 
+/// So many stored groups are taken into a state at once.
+const TAKEN_AT_ONCE: usize = 128;
+
+/// A state that takes one byte in so many of what it may take gets no further groups: the last one may be large.
+const FULL_SHARE: usize = 4;
+
 /// Runs as states, some groups at a time.
 struct MergedGroups<'a> {
     spilled: &'a SpilledGroups,
@@ -259,12 +265,12 @@ impl MergedGroups<'_> {
     /// The next groups.
     fn next(&mut self) -> Result<Option<AggregationState>> {
         let mut state = self.spilled.empty.clone();
-        let (mut groups, mut bytes) = (0, 0);
+        let (mut groups, mut bytes, mut is_full) = (0, 0, false);
         loop {
             let next = self.merge.next().map_err(|cause| self.spilled.cannot_read(&cause, self.space))?;
             let Some((key, stored)) = next else { break };
             if groups == 0 || self.last_key != key {
-                if groups == Groups::BATCH || bytes > self.space.batch_bytes {
+                if groups == Groups::BATCH || is_full {
                     self.merge.unread();
                     break;
                 }
@@ -274,8 +280,10 @@ impl MergedGroups<'_> {
             }
             bytes += key.len() + stored.len();
             self.waiting.push(key, stored);
-            if self.waiting.bytes.len() > self.space.batch_bytes {
+            if self.waiting.len() == TAKEN_AT_ONCE || self.waiting.bytes.len() > self.space.batch_bytes {
                 self.take_waiting(&mut state)?;
+                // How much groups grow when they are read is known only then.
+                is_full = bytes > self.space.batch_bytes || state.memory_bytes() > self.space.merge_bytes / FULL_SHARE;
             }
         }
         self.take_waiting(&mut state)?;
@@ -303,6 +311,10 @@ impl Waiting {
             self.bytes.extend_from_slice(part);
             self.ends.push(self.bytes.len());
         }
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len() / 2
     }
 
     fn groups(&self) -> Vec<StoredGroup<'_>> {
