@@ -195,14 +195,18 @@ struct Entries {
     places: Vec<EntryPlace>,
 }
 
-/// Where an entry lies in the arena, and in front of that the first bytes of its key, which mostly decide. A number, because
-/// those are sorted without a branch for each comparison.
-type EntryPlace = u128;
+#[derive(Debug, Clone, Copy)]
+struct EntryPlace {
+    /// The first bytes of its key, which mostly decide.
+    prefix: u64,
+    /// Where it lies in the arena.
+    at: u32,
+}
 
 impl Entries {
     #[inline]
     fn push(&mut self, key: &[u8], payload: &[u8]) {
-        self.places.push(EntryPlace::from(prefix(key)) << u64::BITS | self.arena.len() as EntryPlace);
+        self.places.push(EntryPlace { prefix: prefix(key), at: self.arena.len() as u32 });
         write_entry(key, payload, &mut self.arena);
     }
 
@@ -213,19 +217,17 @@ impl Entries {
     }
 
     fn sort(&mut self) {
-        self.places.sort_unstable();
-        let key = |place: &EntryPlace| parse(entry_at(&self.arena, *place)).unwrap_or_default().0;
-        for alike in self.places.chunk_by_mut(|left, right| left >> u64::BITS == right >> u64::BITS) {
-            if alike.len() > 1 {
-                alike.sort_unstable_by(|left, right| key(left).cmp(key(right)).then(left.cmp(right)));
-            }
-        }
+        let key = |place: &EntryPlace| parse(&self.arena[place.at as usize..]).unwrap_or_default().0;
+        self.places.sort_unstable_by(|left, right| {
+            let by_prefix = left.prefix.cmp(&right.prefix);
+            by_prefix.then_with(|| key(left).cmp(key(right)).then(left.at.cmp(&right.at)))
+        });
     }
 
     /// The entries, whole.
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.places.iter().map(|place| {
-            let from = entry_at(&self.arena, *place);
+            let from = &self.arena[place.at as usize..];
             let (_, _, len) = parse(from).unwrap_or_default();
             &from[..len]
         })
@@ -235,10 +237,4 @@ impl Entries {
         self.arena.clear();
         self.places.clear();
     }
-}
-
-/// What begins at a place.
-#[inline]
-fn entry_at(arena: &[u8], place: EntryPlace) -> &[u8] {
-    &arena[place as u64 as usize..]
 }
