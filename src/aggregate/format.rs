@@ -11,13 +11,14 @@
 //! like their values do, NULL first, and all keys that begin with the same values lie together: they are those from the
 //! bytes of these values on, below the same bytes with `ff` behind them.
 //!
-//! A **state** has counts of rows and sums of integers and decimals in front, then the other accumulators, one behind the
-//! other, each in the order of the aggregates. Numbers are LEB128; signed ones are zigzag-coded before.
+//! A **state** has in front, where there is a count(*), sum or avg of integers or decimals, how many rows there are, and for
+//! each argument that is summed how many of them have none and the signed sum (up to 128 bits) in units; then the other
+//! accumulators, one behind the other, each in the order of the aggregates. Numbers are LEB128; signed ones are
+//! zigzag-coded before.
 //!
 //! | accumulator | bytes |
 //! |---|---|
-//! | count(*), count(x) | how many |
-//! | sum, avg of integers and decimals | how many, the signed sum (up to 128 bits) in units |
+//! | count(x) | how many |
 //! | sum, avg of doubles | how many, the exact sum |
 //! | deviations | how many, the exact sum, the exact sum of squares |
 //! | min, max | 0 without a value; or 1 and a word (eight bytes as in a key), or 1 + the length of a text and the text |
@@ -34,7 +35,7 @@ use crate::aggregate::ordered;
 use crate::chunk::{Cell, Physical};
 
 /// The version of the format.
-pub const STATE_VERSION: u32 = 2;
+pub const STATE_VERSION: u32 = 3;
 
 /// Bytes that no state of this aggregation has written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! to the last bit. What makes that hold for doubles is that nothing is rounded before the end (`exact`).
 
 mod accumulator;
+mod direct;
 mod distinct;
 mod exact;
 mod extremes;

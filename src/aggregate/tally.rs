@@ -10,97 +10,112 @@ use crate::aggregate::format::{self, Damaged, Reader};
 use crate::aggregate::{Aggregate, AggregateFunction, rows};
 use crate::chunk::{Cell, Column, ColumnView, DataType, Selection, decimal};
 
-/// Words of all groups, by group number.
+/// Rows and sums of all groups, by group number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
-    slots: Vec<Slot>,
-    /// Words of a group.
+    /// The arguments that are summed, by their places.
+    summed: Vec<usize>,
+    /// Words of a group: its rows, and behind them its sums modulo 2^64. None if nobody asks for any.
     stride: usize,
     words: Vec<u64>,
+    /// For each group and sum the rows that have no value; nothing as long as all have one.
+    nulls: Vec<u64>,
     /// What has left the 64 bits of a sum, in units of 2^64, by the place of the sum among all words. Few sums ever need it.
     carries: HashMap<usize, i64, RandomState>,
-}
-
-/// Where the words of a count or sum lie among those of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot {
-    offset: usize,
-    kind: SlotKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SlotKind {
-    /// One word: rows.
-    Rows,
-    /// Two words: the sum of an argument modulo 2^64, and how many values it is made of.
-    Sum(usize),
+    /// The values of arguments that are not there row by row, kept for their allocations.
+    gathered: Vec<Vec<i64>>,
 }
 
 impl Tally {
-    /// The place of the count of rows, or of the sum and count of an argument, by its place among the arguments.
+    /// The slot of the count of rows, or of the sum and count of an argument, by its place among the arguments.
     pub(super) fn slot(&mut self, argument: Option<usize>) -> usize {
-        let kind = argument.map_or(SlotKind::Rows, SlotKind::Sum);
-        self.slots.iter().position(|slot| slot.kind == kind).unwrap_or_else(|| {
-            self.slots.push(Slot { offset: self.stride, kind });
-            self.stride += if kind == SlotKind::Rows { 1 } else { 2 };
-            self.slots.len() - 1
-        })
+        let slot = argument.map_or(0, |argument| {
+            let known = self.summed.iter().position(|summed| *summed == argument);
+            1 + known.unwrap_or_else(|| {
+                self.summed.push(argument);
+                self.gathered.push(Vec::new());
+                self.summed.len() - 1
+            })
+        });
+        self.stride = 1 + self.summed.len();
+        slot
     }
 
     /// Makes room for so many groups, never fewer than before.
     pub(super) fn resize(&mut self, groups: usize) {
         self.words.resize(groups * self.stride, 0);
+        if !self.nulls.is_empty() {
+            self.nulls.resize(groups * self.summed.len(), 0);
+        }
     }
 
     /// Takes the selected rows of a chunk, whose groups are `groups`.
     pub(super) fn update(&mut self, groups: &[u32], arguments: &[ColumnView<'_>], selection: &Selection) {
-        match self.plain_sums(arguments, selection) {
-            Some(sums) => self.update_plain(groups, &sums),
-            None => self.update_any(groups, arguments, selection),
+        if self.stride == 0 {
+            return;
         }
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let mut sums = Vec::with_capacity(gathered.len());
+        for (sum, values) in gathered.iter_mut().enumerate() {
+            let view = &arguments[self.summed[sum]];
+            sums.push(match (view, selection) {
+                (ColumnView::Rows(column), Selection::All(len)) if column.validity.is_none() => &rows::ints(view)[..*len],
+                _ => {
+                    self.gather(sum, groups, view, selection, values);
+                    &values[..]
+                }
+            });
+        }
+        match sums[..] {
+            [] => self.add(groups, []),
+            [first] => self.add(groups, [first]),
+            [first, second] => self.add(groups, [first, second]),
+            [first, second, third] => self.add(groups, [first, second, third]),
+            _ => self.add(groups, sums),
+        }
+        self.gathered = gathered;
     }
 
-    /// Where the sums lie in a group, and their values, if every row has one.
-    fn plain_sums<'a>(&self, arguments: &[ColumnView<'a>], selection: &Selection) -> Option<Vec<(usize, &'a [i64])>> {
-        let Selection::All(len) = selection else { return None };
-        let sums = self.slots.iter().filter_map(|slot| match slot.kind {
-            SlotKind::Rows => None,
-            SlotKind::Sum(argument) => Some((slot.offset, &arguments[argument])),
+    /// Replaces `values` by those of the selected rows, zero for NULL, and counts the NULLs.
+    fn gather(
+        &mut self,
+        sum: usize,
+        groups: &[u32],
+        view: &ColumnView<'_>,
+        selection: &Selection,
+        values: &mut Vec<i64>,
+    ) {
+        values.clear();
+        let ints = rows::ints(view);
+        rows::for_each_row(view, selection, |place| {
+            values.push(place.map_or_else(
+                || {
+                    *self.nulls_mut(groups[values.len()], sum) += 1;
+                    0
+                },
+                |place| ints[place],
+            ));
         });
-        sums.map(|(offset, view)| match view {
-            ColumnView::Rows(column) if column.validity.is_none() => Some((offset, &rows::ints(view)[..*len])),
-            _ => None,
-        })
-        .collect()
     }
 
-    /// A row at a time, so that what it costs to reach a group in memory is paid once.
-    fn update_plain(&mut self, groups: &[u32], sums: &[(usize, &[i64])]) {
-        let counted = self.slots.iter().find(|slot| slot.kind == SlotKind::Rows).map(|slot| slot.offset);
-        for (row, group) in groups.iter().enumerate() {
-            let start = *group as usize * self.stride;
-            let words = &mut self.words[start..start + self.stride];
-            if let Some(offset) = counted {
-                words[offset] += 1;
+    /// Takes rows with a value for each sum. Inlined, so that the number of sums is known.
+    ///
+    /// Batch by batch, and in two passes: the first does little but reach each group in memory, so that the processor has
+    /// the cache misses of many rows under way at once; the second finds them in its first cache.
+    #[inline(always)]
+    fn add<'a>(&mut self, groups: &[u32], sums: impl AsRef<[&'a [i64]]>) {
+        const BATCH: usize = 256;
+        let sums = sums.as_ref();
+        let stride = 1 + sums.len();
+        for (batch, groups) in groups.chunks(BATCH).enumerate() {
+            for group in groups {
+                self.words[*group as usize * stride] += 1;
             }
-            for (offset, values) in sums {
-                add(words, *offset, values[row], 1, |value| carry(&mut self.carries, start + offset, value));
-            }
-        }
-    }
-
-    fn update_any(&mut self, groups: &[u32], arguments: &[ColumnView<'_>], selection: &Selection) {
-        let Tally { slots, stride, words, carries } = self;
-        for Slot { offset, kind } in slots {
-            match kind {
-                SlotKind::Rows => groups.iter().for_each(|group| words[*group as usize * *stride + *offset] += 1),
-                SlotKind::Sum(argument) => {
-                    let view = &arguments[*argument];
-                    let values = rows::ints(view);
-                    rows::for_each_value(groups, view, selection, |group, place| {
-                        let at = group * *stride + *offset;
-                        add(words, at, values[place], 1, |value| carry(carries, at, value));
-                    });
+            for (row, group) in (batch * BATCH..).zip(groups) {
+                let start = *group as usize * stride + 1;
+                let words = &mut self.words[start..start + sums.len()];
+                for (place, word) in words.iter_mut().enumerate() {
+                    add(word, sums[place][row], |value| carry(&mut self.carries, start + place, value));
                 }
             }
         }
@@ -112,16 +127,15 @@ impl Tally {
             return;
         }
         for (from, group) in other.words.chunks_exact(self.stride).zip(group_of_group) {
-            let into = *group as usize * self.stride;
-            for Slot { offset, kind } in &self.slots {
-                let at = into + offset;
-                match kind {
-                    SlotKind::Rows => self.words[at] += from[*offset],
-                    SlotKind::Sum(_) => {
-                        let carry = |value| carry(&mut self.carries, at, value);
-                        add(&mut self.words, at, from[*offset] as i64, from[offset + 1], carry);
-                    }
-                }
+            let start = *group as usize * self.stride;
+            self.words[start] += from[0];
+            for (at, value) in (start + 1..).zip(&from[1..]) {
+                add(&mut self.words[at], *value as i64, |value| carry(&mut self.carries, at, value));
+            }
+        }
+        for (from, group) in other.nulls.chunks_exact(self.summed.len().max(1)).zip(group_of_group) {
+            for (sum, nulls) in from.iter().enumerate().filter(|(_, nulls)| **nulls > 0) {
+                *self.nulls_mut(*group, sum) += nulls;
             }
         }
         for (at, carry) in other.carries {
@@ -132,30 +146,40 @@ impl Tally {
 
     /// Writes what is known of a group, as `format` says.
     pub(super) fn store(&self, group: u32, out: &mut Vec<u8>) {
-        for (slot, Slot { kind, .. }) in self.slots.iter().enumerate() {
+        if self.stride == 0 {
+            return;
+        }
+        let rows = self.get(group, 0).1;
+        format::put(out, rows);
+        for slot in 1..self.stride {
             let (sum, count) = self.get(group, slot);
-            format::put(out, count);
-            if *kind != SlotKind::Rows {
-                format::put_signed(out, sum);
-            }
+            format::put(out, rows - count);
+            format::put_signed(out, sum);
         }
     }
 
     /// Takes in what `store` has written of a group.
     pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
-        for Slot { offset, kind } in &self.slots {
-            let at = group as usize * self.stride + offset;
-            let count = reader.number()?;
-            if *kind == SlotKind::Rows {
-                self.words[at] += count;
-                continue;
+        if self.stride == 0 {
+            return Ok(());
+        }
+        let start = group as usize * self.stride;
+        let rows = reader.number()?;
+        self.words[start] += rows;
+        for sum in 0..self.summed.len() {
+            let nulls = reader.number()?;
+            if nulls > rows {
+                return Err(Damaged);
             }
-            let sum = reader.signed()?;
-            let low = sum as i64;
-            let carry = i64::try_from((sum - i128::from(low)) >> 64).map_err(|_| Damaged)?;
-            add(&mut self.words, at, low, count, |value| self::carry(&mut self.carries, at, value));
-            if carry != 0 {
-                *self.carries.entry(at).or_default() += carry;
+            if nulls > 0 {
+                *self.nulls_mut(group, sum) += nulls;
+            }
+            let (total, at) = (reader.signed()?, start + 1 + sum);
+            let low = total as i64;
+            let high = i64::try_from((total - i128::from(low)) >> 64).map_err(|_| Damaged)?;
+            add(&mut self.words[at], low, |value| carry(&mut self.carries, at, value));
+            if high != 0 {
+                *self.carries.entry(at).or_default() += high;
             }
         }
         Ok(())
@@ -164,7 +188,7 @@ impl Tally {
     /// The results for these groups, or the place of the first one among them whose result does not fit its type.
     pub(super) fn results(&self, slot: usize, aggregate: Aggregate, groups: &[u32]) -> Result<Column, usize> {
         let (data_type, scale) = (aggregate.result(), aggregate.argument.scale());
-        if self.slots[slot].kind == SlotKind::Rows {
+        if slot == 0 {
             return collect(data_type, groups, |group| Ok(count(self.get(group, slot).1)));
         }
         collect(data_type, groups, |group| match self.get(group, slot) {
@@ -176,27 +200,36 @@ impl Tally {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.words.capacity() * size_of::<u64>() + self.carries.allocation_size()
+        let gathered: usize = self.gathered.iter().map(|values| values.capacity()).sum();
+        (self.words.capacity() + self.nulls.capacity() + gathered) * size_of::<u64>() + self.carries.allocation_size()
     }
 
     /// The sum and the count of a group.
     fn get(&self, group: u32, slot: usize) -> (i128, u64) {
-        let Slot { offset, kind } = self.slots[slot];
-        let at = group as usize * self.stride + offset;
-        if kind == SlotKind::Rows {
-            return (0, self.words[at]);
+        let (group, sums) = (group as usize, self.summed.len());
+        let (rows, at) = (self.words[group * self.stride], group * self.stride + slot);
+        if slot == 0 {
+            return (0, rows);
         }
+        let nulls = self.nulls.get(group * sums + slot - 1).copied().unwrap_or(0);
         let carry = self.carries.get(&at).copied().unwrap_or(0);
-        ((i128::from(carry) << 64) + i128::from(self.words[at] as i64), self.words[at + 1])
+        ((i128::from(carry) << 64) + i128::from(self.words[at] as i64), rows - nulls)
+    }
+
+    fn nulls_mut(&mut self, group: u32, sum: usize) -> &mut u64 {
+        let sums = self.summed.len();
+        if self.nulls.is_empty() {
+            self.nulls.resize(self.words.len() / self.stride * sums, 0);
+        }
+        &mut self.nulls[group as usize * sums + sum]
     }
 }
 
-/// Adds to a sum and its count, and says so if the sum leaves its 64 bits.
+/// Adds to a sum, and says so if it leaves its 64 bits.
 #[inline(always)]
-fn add(words: &mut [u64], at: usize, value: i64, count: u64, overflow: impl FnOnce(i64)) {
-    let (low, overflowed) = (words[at] as i64).overflowing_add(value);
-    words[at] = low as u64;
-    words[at + 1] += count;
+fn add(sum: &mut u64, value: i64, overflow: impl FnOnce(i64)) {
+    let (low, overflowed) = (*sum as i64).overflowing_add(value);
+    *sum = low as u64;
     if overflowed {
         overflow(value.signum());
     }
