@@ -17,7 +17,7 @@ pub(super) struct TextWords {
     /// The word of each entry of an encoded column, as far as rows have used it.
     remembered: Vec<u32>,
     generation: Option<u64>,
-    /// The numbers of the values at hand, kept for its allocation.
+    /// The numbers or words of the values at hand, kept for its allocation.
     numbers: Vec<u32>,
 }
 
@@ -61,32 +61,37 @@ impl TextWords {
 
     /// Forgets the groups, named in order of the selected rows, whose word at `word_of` is not that of the row. A group that
     /// is forgotten in vain is found again.
+    ///
+    /// In two passes, so that the processor has the cache misses of many rows under way at once: the first fetches the
+    /// words, the second looks at the texts.
     pub(super) fn check(
-        &self,
+        &mut self,
         view: &ColumnView<'_>,
         selection: &Selection,
         groups: &mut [u32],
         word_of: impl Fn(u32) -> u32,
     ) {
         let texts = rows::texts(view);
-        let mut groups = groups.iter_mut();
+        let TextWords { interner, remembered, generation: known, numbers: words } = self;
+        words.clear();
+        words.extend(groups.iter().map(|group| if *group == NO_GROUP { NULL_WORD } else { word_of(*group) }));
+        let mut rows = groups.iter_mut().zip(&*words);
         match view {
             ColumnView::Rows(_) => rows::for_each_row(view, selection, |place| {
-                let Some(group) = groups.next().filter(|group| **group != NO_GROUP) else { return };
-                let word = word_of(*group);
+                let Some((group, word)) = rows.next() else { return };
                 let is_right = match place {
-                    None => word == NULL_WORD,
-                    Some(row) => word != NULL_WORD && self.interner.is_number_of(word - 1, texts, row),
+                    None => *word == NULL_WORD,
+                    Some(row) => *word != NULL_WORD && interner.is_number_of(word - 1, texts, row),
                 };
                 if !is_right {
                     *group = NO_GROUP;
                 }
             }),
             ColumnView::Encoded { codes, generation, .. } => {
-                let remembered = if self.generation == Some(*generation) { &self.remembered[..] } else { &[] };
+                let remembered = if *known == Some(*generation) { &remembered[..] } else { &[] };
                 selection.for_each(|row| {
-                    let Some(group) = groups.next().filter(|group| **group != NO_GROUP) else { return };
-                    if remembered.get(codes[row] as usize) != Some(&word_of(*group)) {
+                    let Some((group, word)) = rows.next() else { return };
+                    if remembered.get(codes[row] as usize) != Some(word) {
                         *group = NO_GROUP;
                     }
                 });

@@ -9,30 +9,29 @@ use crate::chunk::column::{Span, Text};
 
 /// Numbers texts, and keeps one copy of each.
 ///
-/// Most texts of a feed have at most 16 bytes. These are hashed and compared as two words.
+/// Most texts of a feed have at most 24 bytes. These are hashed, compared and kept as three words.
 #[derive(Debug, Clone, Default)]
 pub struct Interner {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
     heads: Vec<Head>,
-    table: HashTable<Entry>,
+    /// The texts that their heads do not hold, one behind the other.
+    long: Vec<u8>,
+    /// Where each of them ends.
+    long_ends: Vec<usize>,
+    text_bytes: usize,
+    /// Numbers, by the hash of their texts. As small as it can be, so that the table stays in the cache.
+    table: HashTable<u32>,
     /// Seeded at random, so that no input can be made to collide; numbers do not depend on it.
     hasher: RandomState,
 }
 
-/// As small as it can be, so that the table stays in the cache.
+/// What a text begins with, so that few texts have to be looked at beyond it.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// The lower half of the hash.
-    hash: u32,
-    number: u32,
-}
-
-/// The length of a text and its first bytes, with zeros behind a shorter one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head {
-    words: [u64; 2],
+    /// The first bytes, with zeros behind a shorter text.
+    bytes: [u8; Head::BYTES],
     len: u32,
+    /// Of a text with more bytes: its place among the long ones.
+    long: u32,
 }
 
 impl Interner {
@@ -42,8 +41,7 @@ impl Interner {
     /// If there are more distinct texts than 32 bits can number; the last two numbers are left for the callers' own use.
     #[inline]
     pub fn number(&mut self, text: &Text, row: usize) -> (u32, bool) {
-        let span = text.spans[row];
-        self.number_of(Head::new(&text.bytes, span), text.get(row))
+        self.number_of(Head::new(&text.bytes, text.spans[row]), text.get(row))
     }
 
     /// Replaces `numbers` by the numbers of the values at `rows`.
@@ -57,7 +55,7 @@ impl Interner {
         numbers.clear();
         numbers.extend(rows.clone().map(|row| {
             let hash = Head::new(&text.bytes, text.spans[row]).hash(&self.hasher, || text.get(row));
-            self.table.find(hash, |entry| entry.hash == hash as u32).map_or(UNKNOWN, |entry| entry.number)
+            self.table.find(hash, |_| true).copied().unwrap_or(UNKNOWN)
         }));
         for (row, number) in rows.zip(numbers) {
             if *number == UNKNOWN || !self.is_number_of(*number, text, row) {
@@ -82,98 +80,117 @@ impl Interner {
 
     /// The text of a number.
     pub fn get(&self, number: u32) -> &[u8] {
-        text_of(&self.bytes, &self.ends, number)
+        text_of(&self.heads[number as usize], &self.long, &self.long_ends)
     }
 
     /// How many texts there are.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.heads.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.heads.is_empty()
     }
 
     /// The bytes of all texts together.
     pub fn text_bytes(&self) -> usize {
-        self.bytes.len()
+        self.text_bytes
     }
 
     /// Forgets all texts, and keeps the memory for others.
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
         self.heads.clear();
+        self.long.clear();
+        self.long_ends.clear();
+        self.text_bytes = 0;
         self.table.clear();
     }
 
     /// The heap that it holds, in bytes, allocated capacity included.
     pub fn memory_bytes(&self) -> usize {
-        self.bytes.capacity()
-            + self.ends.capacity() * size_of::<usize>()
-            + self.heads.capacity() * size_of::<Head>()
+        self.heads.capacity() * size_of::<Head>()
+            + self.long.capacity()
+            + self.long_ends.capacity() * size_of::<usize>()
             + self.table.allocation_size()
     }
 
     #[inline]
     fn number_of(&mut self, head: Head, text: &[u8]) -> (u32, bool) {
         let hash = head.hash(&self.hasher, || text);
-        match self.table.find(hash, |entry| entry.hash == hash as u32 && self.is(entry.number, head, || text)) {
-            Some(entry) => (entry.number, false),
+        match self.table.find(hash, |number| self.is(*number, head, || text)) {
+            Some(number) => (*number, false),
             None => (self.insert(hash, head, text), true),
         }
     }
 
     #[inline(always)]
     fn is<'a>(&self, number: u32, head: Head, text: impl FnOnce() -> &'a [u8]) -> bool {
-        self.heads[number as usize] == head && (head.is_all() || self.get(number) == text())
+        let known = &self.heads[number as usize];
+        known.len == head.len && known.bytes == head.bytes && (head.is_all() || self.get(number) == text())
     }
 
     #[cold]
-    fn insert(&mut self, hash: u64, head: Head, text: &[u8]) -> u32 {
-        let number = self.ends.len() as u32;
+    fn insert(&mut self, hash: u64, mut head: Head, text: &[u8]) -> u32 {
+        let number = self.heads.len() as u32;
         assert!(number < u32::MAX - 2, "more distinct texts than 32 bits can number");
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len());
+        if !head.is_all() {
+            head.long = self.long_ends.len() as u32;
+            self.long.extend_from_slice(text);
+            self.long_ends.push(self.long.len());
+        }
+        self.text_bytes += text.len();
         self.heads.push(head);
-        let Interner { bytes, ends, heads, table, hasher } = self;
-        let rehash = |entry: &Entry| heads[entry.number as usize].hash(hasher, || text_of(bytes, ends, entry.number));
-        table.insert_unique(hash, Entry { hash: hash as u32, number }, rehash);
+        let Interner { heads, long, long_ends, table, hasher, .. } = self;
+        let rehash = |number: &u32| {
+            let head = &heads[*number as usize];
+            head.hash(hasher, || text_of(head, long, long_ends))
+        };
+        table.insert_unique(hash, number, rehash);
         number
     }
 }
 
 impl Head {
-    const BYTES: usize = 16;
+    const BYTES: usize = 24;
 
     /// The head of a stretch of a buffer. Whatever stands behind a short text is read with it and cleared.
     #[inline(always)]
     fn new(bytes: &[u8], Span { start, len }: Span) -> Self {
         let from = &bytes[start as usize..];
-        let word = match from.first_chunk::<{ Head::BYTES }>() {
-            Some(chunk) => u128::from_le_bytes(*chunk),
+        let mut words = match from.first_chunk::<{ Head::BYTES }>() {
+            Some(chunk) => *chunk,
             None => {
                 let mut chunk = [0; Head::BYTES];
                 chunk[..from.len()].copy_from_slice(from);
-                u128::from_le_bytes(chunk)
+                chunk
             }
         };
-        let word = word & MASKS[(len as usize).min(Head::BYTES)];
-        Head { words: [word as u64, (word >> 64) as u64], len }
+        let mask = &MASKS[(len as usize).min(Head::BYTES)];
+        for (word, mask) in words.as_chunks_mut::<8>().0.iter_mut().zip(mask) {
+            *word = (u64::from_le_bytes(*word) & mask).to_le_bytes();
+        }
+        Head { bytes: words, len, long: 0 }
     }
 
     /// Whether it has all bytes of the text.
     #[inline(always)]
-    fn is_all(self) -> bool {
+    fn is_all(&self) -> bool {
         self.len as usize <= Head::BYTES
     }
 
     #[inline(always)]
-    fn hash<'a>(self, hasher: &RandomState, text: impl FnOnce() -> &'a [u8]) -> u64 {
+    fn hash<'a>(&self, hasher: &RandomState, text: impl FnOnce() -> &'a [u8]) -> u64 {
         let mut state = hasher.build_hasher();
-        state.write_u64(self.words[0] ^ u64::from(self.len) << 56);
-        state.write_u64(self.words[1]);
+        let [first, second, third] = [0, 1, 2].map(|word| u64::from_le_bytes(self.bytes.as_chunks().0[word]));
+        state.write_u64(first ^ u64::from(self.len) << 56);
+        // Most texts are short, and the length says so.
+        if self.len > 8 {
+            state.write_u64(second);
+        }
+        if self.len > 16 {
+            state.write_u64(third);
+        }
         if !self.is_all() {
             state.write(&text()[Head::BYTES..]);
         }
@@ -181,12 +198,13 @@ impl Head {
     }
 }
 
-/// The lowest so many bytes of a word.
-const MASKS: [u128; Head::BYTES + 1] = {
-    let mut masks = [0; Head::BYTES + 1];
+/// The lowest so many bytes of three words.
+const MASKS: [[u64; 3]; Head::BYTES + 1] = {
+    let mut masks = [[0; 3]; Head::BYTES + 1];
     let mut bytes = 1;
     while bytes < masks.len() {
-        masks[bytes] = masks[bytes - 1] << 8 | 0xFF;
+        masks[bytes] = masks[bytes - 1];
+        masks[bytes][(bytes - 1) / 8] = masks[bytes][(bytes - 1) / 8] << 8 | 0xFF;
         bytes += 1;
     }
     masks
@@ -195,10 +213,12 @@ const MASKS: [u128; Head::BYTES + 1] = {
 /// No number: no text with the hash is known.
 const UNKNOWN: u32 = u32::MAX;
 
-fn text_of<'a>(bytes: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
-    let number = number as usize;
-    let start = if number == 0 { 0 } else { ends[number - 1] };
-    &bytes[start..ends[number]]
+fn text_of<'a>(head: &'a Head, long: &'a [u8], long_ends: &[usize]) -> &'a [u8] {
+    if head.is_all() {
+        return &head.bytes[..head.len as usize];
+    }
+    let end = long_ends[head.long as usize];
+    &long[end - head.len as usize..end]
 }
 
 #[cfg(test)]
@@ -212,7 +232,7 @@ mod tests {
         /// Texts of few letters and all lengths around that of a head, zero bytes among them, with any bytes behind them.
         #[test]
         fn equal_texts_have_one_number_and_others_another(
-            values in proptest::collection::vec(proptest::collection::vec(0u8..2, 0..20), 0..200),
+            values in proptest::collection::vec(proptest::collection::vec(0u8..2, 0..28), 0..200),
         ) {
             let mut builder = TextBuilder::default();
             values.iter().for_each(|value| builder.push(value));

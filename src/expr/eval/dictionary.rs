@@ -24,6 +24,8 @@ pub(super) struct Dictionary {
     /// What nodes are for each entry, for the nodes that are wanted outside.
     pub(super) memos: Vec<(NodeId, Evaluated)>,
     values: Numbered,
+    /// The numbers of the texts at hand, kept for its allocation.
+    numbers: Vec<u32>,
     /// For pairs: the generations of what they are made of.
     generations_of_parts: [u64; 2],
     null_code: Option<u32>,
@@ -70,6 +72,7 @@ impl Dictionary {
             generation: 0,
             codes: Vec::new(),
             memos,
+            numbers: Vec::new(),
             generations_of_parts: [0; 2],
             null_code: None,
             count: 0,
@@ -86,15 +89,15 @@ impl Dictionary {
         codes.clear();
         match (&mut self.values, &column.values) {
             (Numbered::Texts(interner, code_of), Values::Text(text)) => {
+                let valid_rows = (0..column.len()).filter(|row| column.is_valid(*row));
+                interner.numbers(text, valid_rows, &mut self.numbers);
+                code_of.resize(interner.len(), UNKNOWN);
+                let mut numbers = self.numbers.iter();
                 for row in 0..column.len() {
-                    let known = if column.is_valid(row) {
-                        let (number, is_new) = interner.number(text, row);
-                        if is_new {
-                            code_of.push(UNKNOWN);
-                        }
-                        &mut code_of[number as usize]
-                    } else {
-                        self.null_code.get_or_insert(UNKNOWN)
+                    let number = if column.is_valid(row) { numbers.next() } else { None };
+                    let known = match number {
+                        Some(number) => &mut code_of[*number as usize],
+                        None => self.null_code.get_or_insert(UNKNOWN),
                     };
                     codes.push(code(known, &mut self.count, row, &mut fresh));
                 }
