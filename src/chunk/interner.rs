@@ -18,10 +18,18 @@ pub struct Interner {
     /// Where each of them ends.
     long_ends: Vec<usize>,
     text_bytes: usize,
-    /// Numbers, by the hash of their texts. As small as it can be, so that the table stays in the cache.
-    table: HashTable<u32>,
+    table: HashTable<Entry>,
     /// Seeded at random, so that no input can be made to collide; numbers do not depend on it.
     hasher: RandomState,
+}
+
+/// As small as it can be, so that the table stays in the cache, but no smaller: with its hash, hardly another text is taken
+/// for the right one.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// The lower half of the hash.
+    hash: u32,
+    number: u32,
 }
 
 /// What a text begins with, so that few texts have to be looked at beyond it.
@@ -46,17 +54,28 @@ impl Interner {
 
     /// Replaces `numbers` by the numbers of the values at `rows`.
     ///
-    /// In two passes, so that the processor has the cache misses of many rows under way at once: the first finds the number
-    /// that is most probably the right one, the second looks at the text.
+    /// In several passes, so that the processor has the cache misses of many rows under way at once: the first hashes, the
+    /// second finds the number that is most probably the right one, the third looks at the text.
     ///
     /// # Panics
     /// Like `number`.
     pub fn numbers(&mut self, text: &Text, rows: impl Iterator<Item = usize> + Clone, numbers: &mut Vec<u32>) {
+        const BATCH: usize = 64;
+        let mut hashes = [0; BATCH];
+        let mut rest = rows.clone();
         numbers.clear();
-        numbers.extend(rows.clone().map(|row| {
-            let hash = Head::new(&text.bytes, text.spans[row]).hash(&self.hasher, || text.get(row));
-            self.table.find(hash, |_| true).copied().unwrap_or(UNKNOWN)
-        }));
+        loop {
+            let mut hashed = 0;
+            for (hash, row) in hashes.iter_mut().zip(&mut rest) {
+                *hash = Head::new(&text.bytes, text.spans[row]).hash(&self.hasher, || text.get(row));
+                hashed += 1;
+            }
+            let probable = |hash: &u64| self.table.find(*hash, |entry| entry.hash == *hash as u32);
+            numbers.extend(hashes[..hashed].iter().map(|hash| probable(hash).map_or(UNKNOWN, |entry| entry.number)));
+            if hashed < BATCH {
+                break;
+            }
+        }
         for (row, number) in rows.zip(numbers) {
             if *number == UNKNOWN || !self.is_number_of(*number, text, row) {
                 *number = self.number(text, row).0;
@@ -118,8 +137,8 @@ impl Interner {
     #[inline]
     fn number_of(&mut self, head: Head, text: &[u8]) -> (u32, bool) {
         let hash = head.hash(&self.hasher, || text);
-        match self.table.find(hash, |number| self.is(*number, head, || text)) {
-            Some(number) => (*number, false),
+        match self.table.find(hash, |entry| entry.hash == hash as u32 && self.is(entry.number, head, || text)) {
+            Some(entry) => (entry.number, false),
             None => (self.insert(hash, head, text), true),
         }
     }
@@ -142,11 +161,11 @@ impl Interner {
         self.text_bytes += text.len();
         self.heads.push(head);
         let Interner { heads, long, long_ends, table, hasher, .. } = self;
-        let rehash = |number: &u32| {
-            let head = &heads[*number as usize];
+        let rehash = |entry: &Entry| {
+            let head = &heads[entry.number as usize];
             head.hash(hasher, || text_of(head, long, long_ends))
         };
-        table.insert_unique(hash, number, rehash);
+        table.insert_unique(hash, Entry { hash: hash as u32, number }, rehash);
         number
     }
 }

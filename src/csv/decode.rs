@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use memchr::memchr;
 
-use crate::chunk::{Column, DataType, Reject, RejectCode, Scalar, Selection, Span, Text, Values, parse};
+use crate::chunk::{Column, DataType, Physical, Reject, RejectCode, Scalar, Selection, Span, Text, Values, parse};
 use crate::csv::parse::Records;
 use crate::csv::{Dialect, number};
 
@@ -61,72 +61,152 @@ impl Decoder {
     /// Decodes a block from its bytes and what `Parser::parse` found in them.
     pub fn decode(&mut self, records: &Records, mut bytes: Vec<u8>) -> Decoded {
         let mut faults = Faults::default();
-        let mut columns = Vec::with_capacity(self.columns.len());
-        let mut nullified = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
-            let mut pass = Pass {
-                column,
-                nulls: &self.nulls,
-                quote: self.quote,
-                records,
-                scratch: &mut self.scratch,
-                faults: &mut faults,
-                validity: None,
-                nullified: 0,
-            };
-            let values = match column.data_type {
-                DataType::Text => Values::Text(Text { bytes: Arc::default(), spans: pass.texts(&mut bytes) }),
-                DataType::Integer => Values::Int(pass.typed(&bytes, number::integer, int)),
-                DataType::Decimal { precision, scale } => {
-                    Values::Int(pass.typed(&bytes, |bytes, field| number::decimal(bytes, field, precision, scale), int))
-                }
-                DataType::Date => Values::Int(pass.typed(&bytes, number::date, int)),
-                DataType::Timestamp => Values::Int(pass.typed(&bytes, number::timestamp, int)),
-                DataType::Double => Values::Double(pass.typed(&bytes, |_, _| None, double)),
-                DataType::Boolean => Values::Bool(pass.typed(&bytes, |_, _| None, boolean)),
-            };
-            nullified.push(pass.nullified);
-            columns.push(Column { values, validity: pass.validity });
-        }
-        let bytes = Arc::new(bytes);
-        for column in &mut columns {
-            if let Values::Text(text) = &mut column.values {
-                text.bytes = Arc::clone(&bytes);
+        let (nulls, quote, scratch) = (&self.nulls, self.quote, &mut self.scratch);
+        let mut passes: Vec<Pass<'_>> = self.columns.iter().map(|column| Pass::new(column, records)).collect();
+        for start in (0..records.len()).step_by(TILE_ROWS) {
+            let rows = start..records.len().min(start + TILE_ROWS);
+            for pass in &mut passes {
+                let mut context = Context { records, nulls, quote, scratch, faults: &mut faults };
+                pass.decode(rows.clone(), &mut bytes, &mut context);
             }
         }
+        let bytes = Arc::new(bytes);
+        let nullified = passes.iter().map(|pass| pass.nullified).collect();
+        let columns = passes.into_iter().map(|pass| pass.into_column(&bytes)).collect();
         faults.rejects.sort_unstable_by_key(|reject| reject.record);
         Decoded { columns, rows: faults.good_rows(records.len()), rejects: faults.rejects, nullified, bytes }
     }
 }
 
+/// All columns of so many rows are decoded before any of the next ones: their bytes stay in the first cache.
+const TILE_ROWS: usize = 128;
+
+/// What all columns share.
+struct Context<'a> {
+    records: &'a Records,
+    nulls: &'a Nulls,
+    quote: Option<u8>,
+    scratch: &'a mut Vec<u8>,
+    faults: &'a mut Faults,
+}
+
 /// One column on its way through the rows.
 struct Pass<'a> {
     column: &'a DecodeColumn,
-    nulls: &'a Nulls,
-    quote: Option<u8>,
-    records: &'a Records,
-    scratch: &'a mut Vec<u8>,
-    faults: &'a mut Faults,
+    quoted: Quoted<'a>,
+    values: Values,
     validity: Option<Vec<bool>>,
     nullified: u64,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(column: &'a DecodeColumn, records: &'a Records) -> Self {
+        let rows = records.len();
+        let values = match column.data_type.physical() {
+            Physical::Int => Values::Int(Vec::with_capacity(rows)),
+            Physical::Double => Values::Double(Vec::with_capacity(rows)),
+            Physical::Bool => Values::Bool(Vec::with_capacity(rows)),
+            Physical::Text => Values::Text(Text { bytes: Arc::default(), spans: Vec::with_capacity(rows) }),
+        };
+        Pass { column, quoted: Quoted::new(records), values, validity: None, nullified: 0 }
+    }
+
+    /// The column, when all rows are decoded.
+    fn into_column(mut self, bytes: &Arc<Vec<u8>>) -> Column {
+        if let Values::Text(text) = &mut self.values {
+            text.bytes = Arc::clone(bytes);
+        }
+        Column { values: self.values, validity: self.validity }
+    }
+
+    /// Decodes the next rows.
+    fn decode(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, context: &mut Context<'_>) {
+        // Taken out for the loops, which need the rest of the pass, too.
+        let mut values = std::mem::replace(&mut self.values, Values::Bool(Vec::new()));
+        match (&mut values, self.column.data_type) {
+            (Values::Text(text), _) => self.texts(rows, bytes, &mut text.spans, context),
+            (Values::Int(values), DataType::Integer) => {
+                self.typed(rows, bytes, values, context, number::integer, int);
+            }
+            (Values::Int(values), DataType::Decimal { precision, scale }) => {
+                let decimal = |bytes: &[u8], field| number::decimal(bytes, field, precision, scale);
+                self.typed(rows, bytes, values, context, decimal, int);
+            }
+            (Values::Int(values), DataType::Date) => self.typed(rows, bytes, values, context, number::date, int),
+            (Values::Int(values), _) => self.typed(rows, bytes, values, context, number::timestamp, int),
+            (Values::Double(values), _) => self.typed(rows, bytes, values, context, |_, _| None, double),
+            (Values::Bool(values), _) => self.typed(rows, bytes, values, context, |_, _| None, boolean),
+        }
+        self.values = values;
+    }
+
     /// Nothing is read of a text that has no quotes.
-    fn texts(&mut self, bytes: &mut Vec<u8>) -> Vec<Span> {
-        let records = self.records;
-        let mut quoted = Quoted::new(records);
-        let mut spans = Vec::with_capacity(records.len());
-        for (row, (start, end)) in records.column(self.column.field).enumerate() {
-            let value = if quoted.is_next(row) { self.unquoted(bytes, start..end) } else { start..end };
-            if self.nulls.contain(bytes, &value) {
-                self.null(row);
+    fn texts(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, spans: &mut Vec<Span>, context: &mut Context<'_>) {
+        let fields = context.records.column(self.column.field, rows.clone());
+        for (row, (start, end)) in rows.zip(fields) {
+            let value = if self.quoted.is_next(row) { context.unquoted(bytes, start..end) } else { start..end };
+            if context.nulls.contain(bytes, &value) {
+                self.null(row, context);
             }
             spans.push(Span { start: value.start as u32, len: value.len() as u32 });
         }
-        spans
     }
 
+    /// Values of a type other than TEXT: `fast` where it can, `chunk::parse` where it cannot, as with quotes.
+    #[inline(always)]
+    fn typed<T: Default>(
+        &mut self,
+        rows: Range<usize>,
+        bytes: &[u8],
+        values: &mut Vec<T>,
+        context: &mut Context<'_>,
+        fast: impl Fn(&[u8], Range<usize>) -> Option<T>,
+        from_scalar: impl Fn(&Scalar) -> T,
+    ) {
+        let fields = context.records.column(self.column.field, rows.clone());
+        for (row, (start, end)) in rows.zip(fields) {
+            let is_slow = self.quoted.is_next(row) || context.nulls.contain(bytes, &(start..end));
+            let value = if is_slow { None } else { fast(bytes, start..end) };
+            let value = value.or_else(|| self.slow(row, &bytes[start..end], context).as_ref().map(&from_scalar));
+            values.push(value.unwrap_or_default());
+        }
+    }
+
+    #[cold]
+    fn slow(&mut self, row: usize, field: &[u8], context: &mut Context<'_>) -> Option<Scalar> {
+        let mut text = std::mem::take(context.scratch);
+        text.clear();
+        unquote(field, context.quote, &mut text);
+        let value = if context.nulls.contain(&text, &(0..text.len())) {
+            self.null(row, context);
+            None
+        } else {
+            parse::parse(&text, self.column.data_type).map_err(|code| self.invalid(row, &text, code, context)).ok()
+        };
+        *context.scratch = text;
+        value
+    }
+
+    fn null(&mut self, row: usize, context: &mut Context<'_>) {
+        self.validity.get_or_insert_with(|| vec![true; context.records.len()])[row] = false;
+        if self.column.not_null {
+            let reason = format!("NULL in {}, which is NOT NULL", self.column.name);
+            context.faults.reject(context.records, row, self.column, RejectCode::NullValue, b"", reason);
+        }
+    }
+
+    fn invalid(&mut self, row: usize, value: &[u8], code: RejectCode, context: &mut Context<'_>) {
+        if self.column.nullify {
+            self.nullified += 1;
+            self.null(row, context);
+        } else {
+            let reason = parse::reason(code, self.column.data_type);
+            context.faults.reject(context.records, row, self.column, code, value, reason);
+        }
+    }
+}
+
+impl Context<'_> {
     /// Where the text of a field of a record with quotes is; behind the block, if it is not in the block as it stands.
     fn unquoted(&mut self, bytes: &mut Vec<u8>, field: Range<usize>) -> Range<usize> {
         let Some(quote) = self.quote.filter(|quote| bytes[field.clone()].first() == Some(quote)) else { return field };
@@ -138,58 +218,6 @@ impl Pass<'_> {
         unquote(&bytes[field], self.quote, self.scratch);
         bytes.extend_from_slice(self.scratch);
         bytes.len() - self.scratch.len()..bytes.len()
-    }
-
-    /// Values of a type other than TEXT: `fast` where it can, `chunk::parse` where it cannot, as with quotes.
-    #[inline]
-    fn typed<T: Default>(
-        &mut self,
-        bytes: &[u8],
-        fast: impl Fn(&[u8], Range<usize>) -> Option<T>,
-        from_scalar: impl Fn(&Scalar) -> T,
-    ) -> Vec<T> {
-        let mut quoted = Quoted::new(self.records);
-        let mut values = Vec::with_capacity(self.records.len());
-        for (row, (start, end)) in self.records.column(self.column.field).enumerate() {
-            let is_slow = quoted.is_next(row) || self.nulls.contain(bytes, &(start..end));
-            let value = if is_slow { None } else { fast(bytes, start..end) };
-            let value = value.or_else(|| self.slow(row, &bytes[start..end]).as_ref().map(&from_scalar));
-            values.push(value.unwrap_or_default());
-        }
-        values
-    }
-
-    #[cold]
-    fn slow(&mut self, row: usize, field: &[u8]) -> Option<Scalar> {
-        let mut text = std::mem::take(self.scratch);
-        text.clear();
-        unquote(field, self.quote, &mut text);
-        let value = if self.nulls.contain(&text, &(0..text.len())) {
-            self.null(row);
-            None
-        } else {
-            parse::parse(&text, self.column.data_type).map_err(|code| self.invalid(row, &text, code)).ok()
-        };
-        *self.scratch = text;
-        value
-    }
-
-    fn null(&mut self, row: usize) {
-        self.validity.get_or_insert_with(|| vec![true; self.records.len()])[row] = false;
-        if self.column.not_null {
-            let reason = format!("NULL in {}, which is NOT NULL", self.column.name);
-            self.faults.reject(self.records, row, self.column, RejectCode::NullValue, b"", reason);
-        }
-    }
-
-    fn invalid(&mut self, row: usize, value: &[u8], code: RejectCode) {
-        if self.column.nullify {
-            self.nullified += 1;
-            self.null(row);
-        } else {
-            let reason = parse::reason(code, self.column.data_type);
-            self.faults.reject(self.records, row, self.column, code, value, reason);
-        }
     }
 }
 

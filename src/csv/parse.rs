@@ -1,5 +1,7 @@
 //! A block of whole records to the bounds of their fields. Does not look at what the fields say.
 
+use std::ops::Range;
+
 use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::chunk::{Reject, RejectCode, Span};
@@ -63,9 +65,10 @@ impl Records {
         &bytes[self.bounds[at] as usize..self.bounds[at + 1] as usize - 1]
     }
 
-    /// Start and end of one field in all good records.
-    pub(super) fn column(&self, field: usize) -> impl Iterator<Item = (usize, usize)> {
-        let rows = self.bounds.chunks_exact(self.fields + 1);
+    /// Start and end of one field in some of the good records.
+    pub(super) fn column(&self, field: usize, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+        let stride = self.fields + 1;
+        let rows = self.bounds[rows.start * stride..rows.end * stride].chunks_exact(stride);
         rows.map(move |bounds| (bounds[field] as usize, bounds[field + 1] as usize - 1))
     }
 
