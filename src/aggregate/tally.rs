@@ -104,7 +104,7 @@ impl Tally {
     /// the cache misses of many rows under way at once; the second finds them in its first cache.
     #[inline(always)]
     fn add<'a>(&mut self, groups: &[u32], sums: impl AsRef<[&'a [i64]]>) {
-        const BATCH: usize = 256;
+        const BATCH: usize = 64;
         let sums = sums.as_ref();
         let stride = 1 + sums.len();
         for (batch, groups) in groups.chunks(BATCH).enumerate() {

@@ -4,7 +4,7 @@ use crate::aggregate::guesses::NO_GROUP;
 use crate::aggregate::rows;
 use crate::chunk::{ColumnView, Interner, Selection};
 
-/// The word of NULL; text number n has the word n + 1.
+/// The word of NULL; text number n has the word n + 1, so that `NO_NUMBER` is what NULL would be the number of.
 pub(super) const NULL_WORD: u32 = 0;
 
 /// An entry of an encoded column that no row has used yet.
@@ -17,7 +17,7 @@ pub(super) struct TextWords {
     /// The word of each entry of an encoded column, as far as rows have used it.
     remembered: Vec<u32>,
     generation: Option<u64>,
-    /// The numbers or words of the values at hand, kept for its allocation.
+    /// The numbers of the values at hand, kept for its allocation.
     numbers: Vec<u32>,
 }
 
@@ -61,9 +61,6 @@ impl TextWords {
 
     /// Forgets the groups, named in order of the selected rows, whose word at `word_of` is not that of the row. A group that
     /// is forgotten in vain is found again.
-    ///
-    /// In two passes, so that the processor has the cache misses of many rows under way at once: the first fetches the
-    /// words, the second looks at the texts.
     pub(super) fn check(
         &mut self,
         view: &ColumnView<'_>,
@@ -71,27 +68,29 @@ impl TextWords {
         groups: &mut [u32],
         word_of: impl Fn(u32) -> u32,
     ) {
-        let texts = rows::texts(view);
-        let TextWords { interner, remembered, generation: known, numbers: words } = self;
-        words.clear();
-        words.extend(groups.iter().map(|group| if *group == NO_GROUP { NULL_WORD } else { word_of(*group) }));
-        let mut rows = groups.iter_mut().zip(&*words);
+        let TextWords { interner, remembered, generation: known, numbers } = self;
         match view {
-            ColumnView::Rows(_) => rows::for_each_row(view, selection, |place| {
-                let Some((group, word)) = rows.next() else { return };
-                let is_right = match place {
-                    None => *word == NULL_WORD,
-                    Some(row) => *word != NULL_WORD && interner.is_number_of(word - 1, texts, row),
-                };
-                if !is_right {
-                    *group = NO_GROUP;
+            ColumnView::Rows(column) => {
+                let number_of = |group: &u32| if *group == NO_GROUP { NULL_WORD } else { word_of(*group) }.wrapping_sub(1);
+                numbers.clear();
+                numbers.extend(groups.iter().map(number_of));
+                interner.reject_others(rows::texts(view), selection.rows(), numbers);
+                for ((group, number), row) in groups.iter_mut().zip(numbers).zip(selection.rows()) {
+                    let is_right = match &column.validity {
+                        Some(valid) if !valid[row] => *group != NO_GROUP && word_of(*group) == NULL_WORD,
+                        _ => *number != Interner::NO_NUMBER,
+                    };
+                    if !is_right {
+                        *group = NO_GROUP;
+                    }
                 }
-            }),
+            }
             ColumnView::Encoded { codes, generation, .. } => {
                 let remembered = if *known == Some(*generation) { &remembered[..] } else { &[] };
+                let mut groups = groups.iter_mut();
                 selection.for_each(|row| {
-                    let Some((group, word)) = rows.next() else { return };
-                    if remembered.get(codes[row] as usize) != Some(word) {
+                    let Some(group) = groups.next().filter(|group| **group != NO_GROUP) else { return };
+                    if remembered.get(codes[row] as usize) != Some(&word_of(*group)) {
                         *group = NO_GROUP;
                     }
                 });

@@ -43,6 +43,9 @@ struct Head {
 }
 
 impl Interner {
+    /// The number of no text.
+    pub const NO_NUMBER: u32 = u32::MAX;
+
     /// The number of value `row` of `text`, and whether it is new.
     ///
     /// # Panics
@@ -55,7 +58,7 @@ impl Interner {
     /// Replaces `numbers` by the numbers of the values at `rows`.
     ///
     /// In several passes, so that the processor has the cache misses of many rows under way at once: the first hashes, the
-    /// second finds the number that is most probably the right one, the third looks at the text.
+    /// second finds the number that is most probably the right one, the others look at the text.
     ///
     /// # Panics
     /// Like `number`.
@@ -71,22 +74,41 @@ impl Interner {
                 hashed += 1;
             }
             let probable = |hash: &u64| self.table.find(*hash, |entry| entry.hash == *hash as u32);
-            numbers.extend(hashes[..hashed].iter().map(|hash| probable(hash).map_or(UNKNOWN, |entry| entry.number)));
+            numbers.extend(hashes[..hashed].iter().map(|hash| probable(hash).map_or(Interner::NO_NUMBER, |entry| entry.number)));
             if hashed < BATCH {
                 break;
             }
         }
-        for (row, number) in rows.zip(numbers) {
-            if *number == UNKNOWN || !self.is_number_of(*number, text, row) {
-                *number = self.number(text, row).0;
-            }
+        self.reject_others(text, rows.clone(), numbers);
+        for (row, number) in rows.zip(numbers).filter(|(_, number)| **number == Interner::NO_NUMBER) {
+            *number = self.number(text, row).0;
         }
     }
 
-    /// Whether value `row` of `text` is the text of a number.
-    #[inline(always)]
-    pub fn is_number_of(&self, number: u32, text: &Text, row: usize) -> bool {
-        self.is(number, Head::new(&text.bytes, text.spans[row]), || text.get(row))
+    /// Replaces each number that is not the one of its row's text by `NO_NUMBER`, which stays as it is.
+    ///
+    /// In two passes: the first, which looks at lengths only, brings what the second needs into the cache.
+    pub fn reject_others(&self, text: &Text, rows: impl Iterator<Item = usize>, numbers: &mut [u32]) {
+        const BATCH: usize = 64;
+        let mut rows = rows;
+        let mut batch_rows = [0; BATCH];
+        for numbers in numbers.chunks_mut(BATCH) {
+            for ((number, row), batch_row) in numbers.iter_mut().zip(&mut rows).zip(&mut batch_rows) {
+                *batch_row = row;
+                let head = self.heads.get(*number as usize);
+                if head.is_none_or(|head| head.len != text.spans[row].len) {
+                    *number = Interner::NO_NUMBER;
+                }
+            }
+            for (number, row) in numbers.iter_mut().zip(batch_rows) {
+                if let Some(known) = self.heads.get(*number as usize) {
+                    let head = Head::new(&text.bytes, text.spans[row]);
+                    if known.bytes != head.bytes || !head.is_all() && self.get(*number) != text.get(row) {
+                        *number = Interner::NO_NUMBER;
+                    }
+                }
+            }
+        }
     }
 
     /// The number of a text that is not in a column.
@@ -228,9 +250,6 @@ const MASKS: [[u64; 3]; Head::BYTES + 1] = {
     }
     masks
 };
-
-/// No number: no text with the hash is known.
-const UNKNOWN: u32 = u32::MAX;
 
 fn text_of<'a>(head: &'a Head, long: &'a [u8], long_ends: &[usize]) -> &'a [u8] {
     if head.is_all() {
