@@ -59,7 +59,9 @@ impl Tally {
         for (sum, values) in gathered.iter_mut().enumerate() {
             let view = &arguments[self.summed[sum]];
             sums.push(match (view, selection) {
-                (ColumnView::Rows(column), Selection::All(len)) if column.validity.is_none() => &rows::ints(view)[..*len],
+                (ColumnView::Rows(column), Selection::All(len)) if column.validity.is_none() => {
+                    &rows::ints(view)[..*len]
+                }
                 _ => {
                     self.gather(sum, groups, view, selection, values);
                     &values[..]
@@ -104,7 +106,7 @@ impl Tally {
     /// the cache misses of many rows under way at once; the second finds them in its first cache.
     #[inline(always)]
     fn add<'a>(&mut self, groups: &[u32], sums: impl AsRef<[&'a [i64]]>) {
-        const BATCH: usize = 64;
+        const BATCH: usize = 512;
         let sums = sums.as_ref();
         let stride = 1 + sums.len();
         for (batch, groups) in groups.chunks(BATCH).enumerate() {

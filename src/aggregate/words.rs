@@ -2,7 +2,7 @@
 
 use crate::aggregate::guesses::NO_GROUP;
 use crate::aggregate::rows;
-use crate::chunk::{ColumnView, Interner, Selection};
+use crate::chunk::{ColumnView, Interner, Selection, prefix};
 
 /// The word of NULL; text number n has the word n + 1, so that `NO_NUMBER` is what NULL would be the number of.
 pub(super) const NULL_WORD: u32 = 0;
@@ -71,7 +71,8 @@ impl TextWords {
         let TextWords { interner, remembered, generation: known, numbers } = self;
         match view {
             ColumnView::Rows(column) => {
-                let number_of = |group: &u32| if *group == NO_GROUP { NULL_WORD } else { word_of(*group) }.wrapping_sub(1);
+                let number_of =
+                    |group: &u32| if *group == NO_GROUP { NULL_WORD } else { word_of(*group) }.wrapping_sub(1);
                 numbers.clear();
                 numbers.extend(groups.iter().map(number_of));
                 interner.reject_others(rows::texts(view), selection.rows(), numbers);
@@ -136,14 +137,6 @@ impl TextWords {
     pub(super) fn memory_bytes(&self) -> usize {
         self.interner.memory_bytes() + (self.remembered.capacity() + self.numbers.capacity()) * size_of::<u32>()
     }
-}
-
-/// The first eight bytes of a text, as a number of the same order.
-fn prefix(text: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let len = text.len().min(first.len());
-    first[..len].copy_from_slice(&text[..len]);
-    u64::from_be_bytes(first)
 }
 
 #[cfg(test)]

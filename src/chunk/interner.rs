@@ -63,7 +63,7 @@ impl Interner {
     /// # Panics
     /// Like `number`.
     pub fn numbers(&mut self, text: &Text, rows: impl Iterator<Item = usize> + Clone, numbers: &mut Vec<u32>) {
-        const BATCH: usize = 64;
+        const BATCH: usize = 512;
         let mut hashes = [0; BATCH];
         let mut rest = rows.clone();
         numbers.clear();
@@ -74,7 +74,9 @@ impl Interner {
                 hashed += 1;
             }
             let probable = |hash: &u64| self.table.find(*hash, |entry| entry.hash == *hash as u32);
-            numbers.extend(hashes[..hashed].iter().map(|hash| probable(hash).map_or(Interner::NO_NUMBER, |entry| entry.number)));
+            numbers.extend(
+                hashes[..hashed].iter().map(|hash| probable(hash).map_or(Interner::NO_NUMBER, |entry| entry.number)),
+            );
             if hashed < BATCH {
                 break;
             }
@@ -89,7 +91,7 @@ impl Interner {
     ///
     /// In two passes: the first, which looks at lengths only, brings what the second needs into the cache.
     pub fn reject_others(&self, text: &Text, rows: impl Iterator<Item = usize>, numbers: &mut [u32]) {
-        const BATCH: usize = 64;
+        const BATCH: usize = 512;
         let mut rows = rows;
         let mut batch_rows = [0; BATCH];
         for numbers in numbers.chunks_mut(BATCH) {
@@ -223,15 +225,10 @@ impl Head {
     #[inline(always)]
     fn hash<'a>(&self, hasher: &RandomState, text: impl FnOnce() -> &'a [u8]) -> u64 {
         let mut state = hasher.build_hasher();
+        // All words of every text: a branch by its length would often be mispredicted.
         let [first, second, third] = [0, 1, 2].map(|word| u64::from_le_bytes(self.bytes.as_chunks().0[word]));
-        state.write_u64(first ^ u64::from(self.len) << 56);
-        // Most texts are short, and the length says so.
-        if self.len > 8 {
-            state.write_u64(second);
-        }
-        if self.len > 16 {
-            state.write_u64(third);
-        }
+        state.write_u128(u128::from(first) | u128::from(second) << 64);
+        state.write_u64(third ^ u64::from(self.len) << 56);
         if !self.is_all() {
             state.write(&text()[Head::BYTES..]);
         }

@@ -14,6 +14,19 @@ pub use column::{Cell, Column, ColumnBuilder, Scalar, Span, Text, TextBuilder, V
 pub use interner::Interner;
 pub use schema::{DataType, Field, Physical};
 
+/// The first eight bytes of a text or key, as a number of the same order.
+#[inline]
+pub fn prefix(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut first = [0; 8];
+            first[..bytes.len()].copy_from_slice(bytes);
+            u64::from_be_bytes(first)
+        }
+    }
+}
+
 /// A batch of rows in columns. All columns have `len` rows.
 #[derive(Debug, Clone)]
 pub struct Chunk {

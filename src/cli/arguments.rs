@@ -65,6 +65,14 @@ pub(super) struct PipelineArguments {
     pub(super) pipeline: PathBuf,
     /// Files of the only feed, instead of those in the pipeline file; `-` is stdin
     pub(super) files: Vec<String>,
+    /// What its names stand for.
+    #[command(flatten)]
+    pub(super) bindings: BindingArguments,
+}
+
+/// What the names in a pipeline stand for.
+#[derive(Debug, Clone, Args)]
+pub(super) struct BindingArguments {
     /// Files of a feed or the file of a lookup, by its name (repeatable)
     #[arg(long = "input", value_name = "NAME=PATH", value_parser = key_value)]
     pub(super) inputs: Vec<(String, String)>,
@@ -261,15 +269,9 @@ pub(super) struct Compare {
     /// The file to compare the runs by
     #[arg(long, value_name = "FILE")]
     pub(super) latest: String,
-    /// The file of a lookup, by its name (repeatable)
-    #[arg(long = "input", value_name = "NAME=PATH", value_parser = key_value)]
-    pub(super) inputs: Vec<(String, String)>,
-    /// The value of a parameter of the pipeline (repeatable)
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
-    pub(super) parameters: Vec<(String, String)>,
-    /// Where relative paths in the pipeline file start from [default: the folder of the pipeline file]
-    #[arg(long, value_name = "DIR")]
-    pub(super) dir: Option<PathBuf>,
+    /// What its names stand for.
+    #[command(flatten)]
+    pub(super) bindings: BindingArguments,
     /// How often each of the two is run, in turn; medians are shown
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
     pub(super) runs: u16,

@@ -25,9 +25,7 @@ pub(super) fn compare(arguments: &Compare, manner: Manner) -> Result<Ending> {
     let pipeline = PipelineArguments {
         pipeline: arguments.pipeline.clone(),
         files: vec![arguments.latest.clone()],
-        inputs: arguments.inputs.clone(),
-        parameters: arguments.parameters.clone(),
-        dir: arguments.dir.clone(),
+        bindings: arguments.bindings.clone(),
     };
     let plan = load(&pipeline, Some(arguments.resources.memory))?;
     if plan.feeds.iter().all(|feed| feed.incremental.is_none()) {
@@ -159,8 +157,9 @@ impl Measured {
         let pairs = |name: &str, pairs: &[(String, String)]| -> Vec<String> {
             pairs.iter().flat_map(|(key, value)| [name.to_owned(), format!("{key}={value}")]).collect()
         };
-        command.args(pairs("--param", &arguments.parameters)).args(pairs("--input", &arguments.inputs));
-        if let Some(dir) = &arguments.dir {
+        let bindings = &arguments.bindings;
+        command.args(pairs("--param", &bindings.parameters)).args(pairs("--input", &bindings.inputs));
+        if let Some(dir) = &bindings.dir {
             command.arg("--dir").arg(dir);
         }
         if let Some(threads) = arguments.resources.threads {

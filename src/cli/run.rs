@@ -98,10 +98,10 @@ pub(super) fn load_only(arguments: &PipelineArguments, only: &OnlyArguments, mem
     Plan::load(
         &arguments.pipeline,
         &Settings {
-            parameters: arguments.parameters.clone(),
-            inputs: arguments.inputs.clone(),
+            parameters: arguments.bindings.parameters.clone(),
+            inputs: arguments.bindings.inputs.clone(),
             files: arguments.files.clone(),
-            dir: arguments.dir.clone(),
+            dir: arguments.bindings.dir.clone(),
             memory_limit_bytes: memory,
             only: only.only.clone(),
         },

@@ -13,14 +13,14 @@ use crate::expr::eval::domains::{Distinct, Domain, Domains, Key};
 use crate::expr::kernels::{self, Argument, Connective, Evaluated, Fault, Operand};
 use crate::expr::program::{FaultKind, Function, NodeId, Op, Program};
 
-/// The bounds of what an evaluator remembers of the distinct values of one text column.
+/// The bounds of what an evaluator remembers of the distinct values of one column, or of one combination of columns.
 #[derive(Debug, Clone, Copy)]
 pub struct DictionaryLimits {
     /// Distinct values, after which all are forgotten. One chunk may pass the limit; 0 remembers nothing beyond it.
     pub entries: usize,
     /// Bytes of these values and of the texts computed from them, likewise.
     pub bytes: usize,
-    /// Rows after each of which a column is looked at: if over half of them held new values, its values are no longer
+    /// Rows after each of which it is looked at whether that pays: if over half of them held new values, values are no longer
     /// remembered. 0 does so from the start.
     pub window_rows: usize,
 }

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use crate::chunk::prefix;
 use crate::error::{Error, Result};
-use crate::sort::runs::{BUFFER_BYTES, parse, prefix, write_entry};
+use crate::sort::runs::{BUFFER_BYTES, parse, write_entry};
 
 pub use runs::{Merge, Run, RunFile, RunWriter};
 

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::chunk::prefix;
+
 /// What is read and written of a run at once: little enough that hundreds of runs, and so some hundred million keys, are
 /// merged in one go.
 pub(super) const BUFFER_BYTES: usize = 32 << 10;
@@ -119,19 +121,6 @@ impl RunWriter {
     pub fn finish(mut self) -> io::Result<Run> {
         self.flush()?;
         Ok(Run { file: self.file, start: self.start, end: self.at })
-    }
-}
-
-/// The first eight bytes of a key, as a number of the same order.
-#[inline]
-pub(super) fn prefix(key: &[u8]) -> u64 {
-    match key.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => {
-            let mut first = [0; 8];
-            first[..key.len()].copy_from_slice(key);
-            u64::from_be_bytes(first)
-        }
     }
 }
 
