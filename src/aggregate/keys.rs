@@ -53,7 +53,7 @@ enum Encoding {
     /// Three words: 1 (0 for NULL), then the upper and lower half of a word of `ordered`.
     Number,
     /// One word of a dictionary.
-    Text(TextWords),
+    Text(Box<TextWords>),
 }
 
 impl GroupKeys {
@@ -338,7 +338,7 @@ impl KeyColumn {
         let encoding = match data_type {
             DataType::Date => Encoding::Date,
             DataType::Boolean => Encoding::Bool,
-            DataType::Text => Encoding::Text(TextWords::default()),
+            DataType::Text => Encoding::Text(Box::default()),
             DataType::Integer | DataType::Decimal { .. } | DataType::Double | DataType::Timestamp => Encoding::Number,
         };
         KeyColumn { data_type, encoding }
