@@ -142,6 +142,27 @@ fn threads_blocks_and_batches_change_nothing_about_a_load() {
 }
 
 #[test]
+fn the_instructions_of_the_machine_change_nothing() {
+    let folder = Folder::new();
+    folder.write("lines.csv", dirty_feed(&folder, 3_000));
+    let pipeline = folder.write("p.toml", PIPELINE.replace("day_2.zip", "lines.csv"));
+    let run = |level: &str| {
+        let run = Folder::new();
+        let mut command = common::feedmill();
+        command.env("FEEDMILL_SIMD", level).arg("run").arg(&pipeline).arg("--allow-rejects").arg("--quiet");
+        command.arg("--db").arg(run.database()).arg("--errors").arg(run.errors());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (run.dump(), run.letters())
+    };
+    let (dump, letters) = run("portable");
+    assert!(dump.len() > 10_000 && letters.len() > 10_000);
+    for level in ["avx2", "avx512"] {
+        assert!(run(level) == (dump.clone(), letters.clone()), "{level}");
+    }
+}
+
+#[test]
 fn the_order_of_rows_does_not_matter_to_groups() {
     let folder = Folder::new();
     let dirty = dirty_feed(&folder, 3_000);

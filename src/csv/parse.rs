@@ -110,7 +110,12 @@ const WINDOW_BYTES: usize = 16 << 10;
 impl Parser {
     /// A parser for records of that many fields, at least one.
     pub fn new(dialect: Dialect, fields: usize) -> Self {
-        Parser { dialect, fields, structure: Structure::new(Level::best()) }
+        Parser::with_level(dialect, fields, Level::best())
+    }
+
+    /// The same with these instructions, which change nothing about what is found.
+    pub(super) fn with_level(dialect: Dialect, fields: usize, level: Level) -> Self {
+        Parser { dialect, fields, structure: Structure::new(level) }
     }
 
     /// Replaces what `records` holds by the records of `block`.

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use crate::chunk::RejectCode;
+use crate::csv::structure::Level;
 use crate::csv::{Block, Blocks, Dialect, Ending, LineCounter, Parser, Records};
 
 /// A record with its place: number, byte offset and line, each from 0.
@@ -57,12 +58,18 @@ impl Outcome {
     }
 }
 
-/// The engine with one buffer for the whole input.
+/// The engine with one buffer for the whole input, and with all instructions that this machine has.
 fn whole(input: &[u8], dialect: &Dialect, fields: usize) -> Outcome {
-    let mut outcome = Outcome::default();
     let block = Block::whole(input.to_vec());
-    outcome.add(&mut Parser::new(*dialect, fields), &block, dialect, fields, &mut Records::default());
-    outcome
+    let of_level = |level: &Level| {
+        let mut outcome = Outcome::default();
+        let mut parser = Parser::with_level(*dialect, fields, *level);
+        outcome.add(&mut parser, &block, dialect, fields, &mut Records::default());
+        outcome
+    };
+    let outcomes: Vec<Outcome> = Level::all().iter().map(of_level).collect();
+    assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]), "{outcomes:?}");
+    outcomes.into_iter().next_back().unwrap_or_default()
 }
 
 /// The engine with blocks of that size, filled by reads of no more than `read_bytes`.
