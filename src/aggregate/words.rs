@@ -71,10 +71,9 @@ impl TextWords {
         let TextWords { interner, remembered, generation: known, numbers } = self;
         match view {
             ColumnView::Rows(column) => {
-                let number_of =
-                    |group: &u32| if *group == NO_GROUP { NULL_WORD } else { word_of(*group) }.wrapping_sub(1);
+                let word = |group: &u32| if *group == NO_GROUP { NULL_WORD } else { word_of(*group) };
                 numbers.clear();
-                numbers.extend(groups.iter().map(number_of));
+                numbers.extend(groups.iter().map(|group| word(group).wrapping_sub(1)));
                 interner.reject_others(rows::texts(view), selection.rows(), numbers);
                 for ((group, number), row) in groups.iter_mut().zip(numbers).zip(selection.rows()) {
                     let is_right = match &column.validity {
