@@ -152,7 +152,8 @@ impl Table {
     }
 
     fn update(&mut self, results: &Results<'_>, rows: usize) {
-        let views = |nodes: &[NodeId]| -> Vec<ColumnView<'_>> { nodes.iter().map(|node| results.view(*node)).collect() };
+        let views =
+            |nodes: &[NodeId]| -> Vec<ColumnView<'_>> { nodes.iter().map(|node| results.view(*node)).collect() };
         self.state.update(&views(&self.keys), &views(&self.arguments), &Selection::All(rows));
     }
 }

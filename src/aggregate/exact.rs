@@ -274,6 +274,7 @@ impl Exact {
     /// The leading bits of the magnitude divided by all of the divisors; `None` for zero.
     fn divide(&self, divisors: &[u64]) -> Option<Leading> {
         let last = self.digits.iter().rposition(|digit| *digit != 0)?;
+        let divisors = joined(divisors);
         // So many more digits that a quotient by the greatest divisors still has the bits asked for.
         let more = 2 * divisors.len() + 4;
         let mut digits = vec![0; more];
@@ -283,9 +284,17 @@ impl Exact {
         for divisor in divisors {
             let mut rest = 0u64;
             for digit in digits.iter_mut().rev() {
-                let dividend = u128::from(rest) << LIMB_BITS | u128::from(*digit);
-                *digit = (dividend / u128::from(*divisor)) as u32;
-                rest = (dividend % u128::from(*divisor)) as u64;
+                (*digit, rest) = match u32::try_from(divisor) {
+                    // Several times as fast, and nearly always possible.
+                    Ok(_) => {
+                        let dividend = rest << LIMB_BITS | u64::from(*digit);
+                        ((dividend / divisor) as u32, dividend % divisor)
+                    }
+                    Err(_) => {
+                        let dividend = u128::from(rest) << LIMB_BITS | u128::from(*digit);
+                        ((dividend / u128::from(divisor)) as u32, (dividend % u128::from(divisor)) as u64)
+                    }
+                };
             }
             inexact |= rest != 0;
         }
@@ -300,6 +309,19 @@ impl Exact {
         let exponent = self.exponent + (top as i32 - 4 - more as i32) * LIMB_BITS + upper_bits as i32;
         Some(Leading { bits, exponent, inexact })
     }
+}
+
+/// Fewer divisors with the same product: neighbours as one, as long as that has no more bits than a digit.
+fn joined(divisors: &[u64]) -> Vec<u64> {
+    let mut joined: Vec<u64> = Vec::with_capacity(divisors.len());
+    for divisor in divisors {
+        let product = joined.last().and_then(|last| last.checked_mul(*divisor)).filter(|all| *all <= u32::MAX.into());
+        match (joined.last_mut(), product) {
+            (Some(last), Some(product)) => *last = product,
+            _ => joined.push(*divisor),
+        }
+    }
+    joined
 }
 
 /// A positive number by its first 128 bits: `bits * 2^exponent`, and a little more if `inexact`.

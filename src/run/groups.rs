@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use crossbeam_channel::bounded;
 
-use crate::aggregate::{AggregationState, Damaged, Groups, StoredGroup};
+use crate::aggregate::{AggregationState, Damaged, Groups, Overflow, StoredGroup};
+use crate::chunk::Column;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{FeedOutput, OutputKind, Plan};
 use crate::run::feed::{FeedRun, panicked};
@@ -105,6 +106,19 @@ impl FeedGroups {
         }
     }
 
+    /// Calls `visit` with the results of all groups, batch by batch and in the order of their keys.
+    ///
+    /// # Errors
+    /// Like `for_each`.
+    pub(super) fn for_each_batch(
+        self,
+        run: &FeedRun<'_>,
+        space: &GroupSpace,
+        visit: &mut dyn FnMut(Batch) -> Result<()>,
+    ) -> Result<()> {
+        self.ahead(run, space, |state, send| state.finish().all(send), visit)
+    }
+
     /// Calls `visit` with states of which each has the groups behind those of the one before, in the order of their keys.
     ///
     /// # Errors
@@ -115,38 +129,56 @@ impl FeedGroups {
         space: &GroupSpace,
         visit: &mut dyn FnMut(AggregationState) -> Result<()>,
     ) -> Result<()> {
-        let spilled = match self {
-            FeedGroups::InMemory(state) => return visit(state),
-            FeedGroups::Spilled(spilled) => spilled,
-        };
-        // What is merged is visited meanwhile, on this thread.
+        self.ahead(run, space, |state, send| send(state), visit)
+    }
+
+    /// Makes something of all states on a thread of its own, and visits it meanwhile on this one. `make` hands on what it
+    /// has made, and ends with `false` when nobody wants it any more.
+    fn ahead<T: Send>(
+        self,
+        run: &FeedRun<'_>,
+        space: &GroupSpace,
+        make: impl Fn(AggregationState, &mut dyn FnMut(T) -> bool) -> bool + Send,
+        visit: &mut dyn FnMut(T) -> Result<()>,
+    ) -> Result<()> {
         std::thread::scope(|scope| {
-            let (merged, states) = bounded(STATES_AHEAD);
-            let merging = std::thread::Builder::new().name("merge".to_owned()).spawn_scoped(scope, move || {
-                let mut groups = spilled.merge(&spilled.runs, space)?;
-                while let Some(state) = groups.next()? {
-                    // Whoever has gone away has failed, and says why.
-                    if merged.send(state).is_err() {
-                        break;
+            let (made, items) = bounded(ITEMS_AHEAD);
+            let making = std::thread::Builder::new().name("merge".to_owned()).spawn_scoped(scope, move || {
+                // Whoever has gone away has failed, and says why.
+                let mut send = |item| made.send(item).is_ok();
+                match self {
+                    FeedGroups::InMemory(state) => {
+                        make(state, &mut send);
+                    }
+                    FeedGroups::Spilled(spilled) => {
+                        let mut groups = spilled.merge(&spilled.runs, space)?;
+                        while let Some(state) = groups.next()? {
+                            if !make(state, &mut send) {
+                                break;
+                            }
+                        }
                     }
                 }
                 Ok(())
             });
-            let merging =
-                merging.map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot start a thread: {cause}")))?;
-            let visited = states.iter().try_for_each(|state| {
-                if run.options.shutdown.is_requested() { Err(run.interrupted()) } else { visit(state) }
+            let making =
+                making.map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot start a thread: {cause}")))?;
+            let visited = items.iter().try_for_each(|item| {
+                if run.options.shutdown.is_requested() { Err(run.interrupted()) } else { visit(item) }
             });
             // If visiting has failed, this is what stops the other.
-            drop(states);
-            let merged = merging.join().map_err(|_| panicked()).and_then(|merged| merged);
-            visited.and(merged)
+            drop(items);
+            let made = making.join().map_err(|_| panicked()).and_then(|made| made);
+            visited.and(made)
         })
     }
 }
 
-/// How many merged states may wait.
-const STATES_AHEAD: usize = 1;
+/// Keys and results of some groups.
+pub(super) type Batch = std::result::Result<Vec<Column>, Overflow>;
+
+/// How much of what is made may wait.
+const ITEMS_AHEAD: usize = 1;
 
 /// Groups of an output in runs.
 pub(super) struct SpilledGroups {

@@ -333,7 +333,7 @@ impl TableJob<'_> {
             }
             self.take_stored(&mut state, sink)?;
             self.store(&mut state, touched, sink)?;
-            writer.write(state, sink)?;
+            state.finish().try_for_each(|batch| writer.write(batch, sink))?;
             return Ok(true);
         }
         if matches!(start, Start::Full) && table.is_kept {
@@ -344,7 +344,7 @@ impl TableJob<'_> {
                 let all = state.groups();
                 self.store(&mut state, all, sink)?;
             }
-            writer.write(state, sink)
+            state.finish().try_for_each(|batch| writer.write(batch, sink))
         })?;
         Ok(true)
     }

@@ -184,7 +184,7 @@ pub fn run(
             None => {
                 for ((output, groups), target) in feed.outputs.iter().zip(outcome.groups).zip(&targets) {
                     if let (Some(groups), Some(mut writer)) = (groups, tables::GroupWriter::new(plan, output, target)) {
-                        groups.for_each(&run, &outcome.space, &mut |state| writer.write(state, sink))?;
+                        groups.for_each_batch(&run, &outcome.space, &mut |batch| writer.write(batch, sink))?;
                         sink.end_rows(target.id)?;
                     }
                 }

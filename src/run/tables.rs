@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::aggregate::{Aggregate, AggregationState};
+use crate::aggregate::Aggregate;
 use crate::chunk::{Column, ColumnView, Field, Scalar, Selection};
 use crate::error::Error;
 use crate::error::ErrorKind;
@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::expr::{Evaluator, NodeId, Program};
 use crate::plan::{FeedOutput, FeedPlan, GroupColumn, Origin, OutputKind, Plan, RulesPlan, TablePlan, staging_table};
 use crate::run::figures::TableFigures;
+use crate::run::groups::Batch;
 use crate::sink::{KeyState, Sink, TableId, TableLayout};
 
 /// Where the rows of a feed's output go: its table, or the staging table from which SQLite makes it.
@@ -77,30 +78,28 @@ impl<'a> GroupWriter<'a> {
     }
 
     /// Writes groups.
-    pub(super) fn write(&mut self, state: AggregationState, sink: &mut dyn Sink) -> Result<()> {
+    pub(super) fn write(&mut self, batch: Batch, sink: &mut dyn Sink) -> Result<()> {
         let GroupWriter { table, aggregates, program, columns, keys, roots, evaluator, target } = self;
-        for batch in state.finish() {
-            let mut key_columns = batch.map_err(|overflow| {
-                let function = aggregates[overflow.aggregate].0.function;
-                overflow.named(&format!("{function:?} in table `{table}`"))
-            })?;
-            let results = key_columns.split_off(*keys);
-            let len = key_columns.iter().chain(&results).next().map_or(0, Column::len);
-            let inputs: Vec<Option<Column>> = key_columns.into_iter().map(Some).collect();
-            let computed = evaluator.evaluate(&inputs, len);
-            if let Some(node) = roots.iter().find(|node| !computed.faults(**node).is_empty()) {
-                let data_type = program.data_type(*node);
-                let message = format!("table `{table}`: a {data_type} computed from the keys of a group does not fit");
-                return Err(Error::new(ErrorKind::Input, message));
-            }
-            let view = |column: &GroupColumn| match column {
-                GroupColumn::Key(node) => computed.view(*node),
-                GroupColumn::Aggregate(place) => ColumnView::Rows(&results[*place]),
-            };
-            let views: Vec<ColumnView<'_>> = columns.iter().map(view).collect();
-            sink.rows(target.id, &views, &Selection::All(len))?;
-            target.count(len as u64);
+        let mut key_columns = batch.map_err(|overflow| {
+            let function = aggregates[overflow.aggregate].0.function;
+            overflow.named(&format!("{function:?} in table `{table}`"))
+        })?;
+        let results = key_columns.split_off(*keys);
+        let len = key_columns.iter().chain(&results).next().map_or(0, Column::len);
+        let inputs: Vec<Option<Column>> = key_columns.into_iter().map(Some).collect();
+        let computed = evaluator.evaluate(&inputs, len);
+        if let Some(node) = roots.iter().find(|node| !computed.faults(**node).is_empty()) {
+            let data_type = program.data_type(*node);
+            let message = format!("table `{table}`: a {data_type} computed from the keys of a group does not fit");
+            return Err(Error::new(ErrorKind::Input, message));
         }
+        let view = |column: &GroupColumn| match column {
+            GroupColumn::Key(node) => computed.view(*node),
+            GroupColumn::Aggregate(place) => ColumnView::Rows(&results[*place]),
+        };
+        let views: Vec<ColumnView<'_>> = columns.iter().map(view).collect();
+        sink.rows(target.id, &views, &Selection::All(len))?;
+        target.count(len as u64);
         Ok(())
     }
 }
