@@ -1,8 +1,10 @@
 //! What ends a run: one error type with a kind (which decides the exit code), a message, what to do about it and, for
 //! pipeline files, the place underlined. Bad rows are not errors; they are `chunk::Reject`s.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -164,6 +166,11 @@ impl miette::Diagnostic for Error {
         let span = miette::LabeledSpan::new(label, excerpt.span.start, excerpt.span.len());
         Some(Box::new(std::iter::once(span)))
     }
+}
+
+/// What a thread has returned; its panic goes on here.
+pub fn joined<T>(result: std::result::Result<T, Box<dyn Any + Send>>) -> T {
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// The known name nearest to a mistyped one, as `did you mean `x`?`, if one is near enough.

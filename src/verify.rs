@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::chunk::{Cell, Scalar};
+use crate::chunk::{Cell, Scalar, quoted_name};
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -103,14 +103,13 @@ fn rules_of(plan: &Plan) -> impl Iterator<Item = &RulesPlan> {
 
 /// The SELECT of a table of rules by the reference engine: SQLite reads the values and writes the results, no more.
 fn rules_sql(place: usize, rules: &RulesPlan) -> String {
-    let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
-    let key: Vec<String> = rules.key.iter().map(quoted).collect();
-    let values = rules.signals.iter().map(quoted);
+    let key: Vec<String> = rules.key.iter().map(|name| quoted_name(name)).collect();
+    let values = rules.signals.iter().map(|name| quoted_name(name));
     let in_json = values.clone().map(|value| format!("json_quote({value})"));
     let arguments = values.chain(in_json).collect::<Vec<_>>().join(", ");
     let calls = PARTS.map(|(part, _)| format!("{}({arguments})", function_name(place, part))).join(", ");
     let key = key.join(", ");
-    format!("SELECT {key}, {calls} FROM {} ORDER BY {key}", quoted(&rules.from))
+    format!("SELECT {key}, {calls} FROM {} ORDER BY {key}", quoted_name(&rules.from))
 }
 
 /// A column that rules make, and its value.
@@ -226,7 +225,7 @@ const PAGE_ROWS: usize = 10_000;
 
 fn compare_table(table: &TablePlan, fast: &Database, slow: &Database, differences: &mut Vec<String>) -> Result<u64> {
     let name = &table.name;
-    let quoted = name.replace('"', "\"\"");
+    let quoted = quoted_name(name);
     let mut compared = 0u64;
     let mut listed = 0;
     loop {
@@ -236,7 +235,7 @@ fn compare_table(table: &TablePlan, fast: &Database, slow: &Database, difference
         } else {
             format!("WHERE rowid > {compared} AND rowid <= {last} ORDER BY rowid")
         };
-        let sql = format!("SELECT * FROM \"{quoted}\" {page}");
+        let sql = format!("SELECT * FROM {quoted} {page}");
         let fast_page = fast.query_rows(name, &sql, PAGE_ROWS)?;
         let slow_page = slow.query_rows(name, &sql, PAGE_ROWS)?;
         for row in 0..fast_page.rows.len().max(slow_page.rows.len()) {

@@ -12,7 +12,7 @@ use std::fmt;
 
 pub use column::{Cell, Column, ColumnBuilder, Scalar, Span, Text, TextBuilder, Values};
 pub use interner::Interner;
-pub use schema::{DataType, Field, Physical};
+pub use schema::{DataType, Field, Physical, quoted_name, quoted_text};
 
 /// The first eight bytes of a text or key, as a number of the same order.
 #[inline]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::chunk::Cell;
+use crate::chunk::{Cell, quoted_name};
 use crate::cli::arguments::{Compare, PipelineArguments};
 use crate::cli::run::{load, reports};
 use crate::cli::text::{count, counted, seconds};
@@ -252,9 +252,9 @@ fn words(value: Cell<'_>) -> String {
 
 /// Compares a table of a database with that of the attached one, as bags of rows; returns how many rows it has.
 fn row_differences(database: &Database, table: &str, differences: &mut Vec<String>) -> Result<u64> {
-    let name = format!("\"{}\"", table.replace('"', "\"\""));
+    let name = quoted_name(table);
     let columns = database.query(table, &format!("SELECT * FROM {name} LIMIT 0"), |_| Ok(ControlFlow::Continue(())))?;
-    let quoted: Vec<String> = columns.iter().map(|column| format!("\"{}\"", column.replace('"', "\"\""))).collect();
+    let quoted: Vec<String> = columns.iter().map(|column| quoted_name(column)).collect();
     let (list, types) = (quoted.join(", "), quoted.iter().map(|column| format!("typeof({column})")));
     let types = types.collect::<Vec<_>>().join(", ");
     let bag = |schema: &str| format!("SELECT {list}, {types}, count(*) FROM {schema}.{name} GROUP BY {list}, {types}");

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use crate::dedupe::runs::{self, ENTRY_BYTES, Entry, Run};
 use crate::dedupe::{DedupeOptions, DedupeStats, Fingerprint, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, joined};
 
 /// A map from keys to places that holds a bounded number of them in memory.
 ///
@@ -182,11 +182,6 @@ impl Drop for ExactStore {
             let _ = thread.join();
         }
     }
-}
-
-/// What a thread has returned; its panic goes on here.
-fn joined<T>(result: std::thread::Result<T>) -> T {
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Recent {

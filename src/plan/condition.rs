@@ -6,7 +6,7 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Span;
 
-use crate::chunk::{DataType, Scalar};
+use crate::chunk::{DataType, Scalar, quoted_name, quoted_text};
 use crate::error::{Error, Result, did_you_mean};
 use crate::expr::Comparison;
 use crate::expr::bind::Parameters;
@@ -72,7 +72,7 @@ impl Condition {
     pub(super) fn sql(&self, signals: &[String]) -> String {
         let operand = |condition: &Condition| condition.operand(signals, Condition::is_value);
         match self {
-            Condition::Signal(place) => quoted(&signals[*place]),
+            Condition::Signal(place) => quoted_name(&signals[*place]),
             Condition::Literal(value) => literal(value),
             Condition::Not(negated) => format!("NOT {}", operand(negated)),
             Condition::And(left, right) => {
@@ -290,16 +290,6 @@ fn literal(value: &Scalar) -> String {
         Scalar::Int(value) => value.to_string(),
         Scalar::Double(value) => format!("{value:?}"),
         Scalar::Bool(value) => u8::from(*value).to_string(),
-        Scalar::Text(text) => text_literal(&String::from_utf8_lossy(text)),
+        Scalar::Text(text) => quoted_text(&String::from_utf8_lossy(text)),
     }
-}
-
-/// A text as SQL has it.
-pub(super) fn text_literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// A name as SQL takes it, whatever it consists of.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

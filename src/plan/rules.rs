@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::chunk::DataType;
+use crate::chunk::{DataType, quoted_name, quoted_text};
 use crate::error::{Result, did_you_mean};
 use crate::expr::sql::{SourceFile, SqlText};
-use crate::plan::condition::{Condition, Mentions, quoted, text_literal};
+use crate::plan::condition::{Condition, Mentions};
 use crate::plan::load::Context;
 use crate::plan::spec::{RuleSpec, RulesSpec, Spanned};
 
@@ -168,20 +168,22 @@ impl RulesPlan {
 
     /// The SELECT that makes the table, in one pass over `from`: a flag for each rule, and the results from the flags.
     pub fn sql(&self) -> String {
-        let list = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>();
+        let list = |names: &[String]| names.iter().map(|name| quoted_name(name)).collect::<Vec<_>>();
         let mut inner = list(&self.key);
         inner.extend(
-            list(&self.signals).into_iter().filter(|signal| !self.key.iter().any(|key| quoted(key) == *signal)),
+            list(&self.signals).into_iter().filter(|signal| !self.key.iter().any(|key| quoted_name(key) == *signal)),
         );
         let (mut winners, mut matched, mut evidence) = (String::new(), Vec::new(), Vec::new());
         for (nth, rule) in self.rules.iter().enumerate() {
-            let (flag, id) = (format!("_feedmill_rule_{}", nth + 1), text_literal(&rule.id));
+            let (flag, id) = (format!("_feedmill_rule_{}", nth + 1), quoted_text(&rule.id));
             inner.push(format!("({}) IS TRUE AS {flag}", rule.when.sql(&self.signals)));
             winners += &format!("WHEN {flag} THEN {id}\n    ");
             matched.push(format!("CASE WHEN {flag} THEN '$[#]' END, {id}"));
             for place in &rule.signals {
-                let (name, path) =
-                    (quoted(&self.signals[*place]), text_literal(&format!("$.{}", quoted(&self.signals[*place]))));
+                let (name, path) = (
+                    quoted_name(&self.signals[*place]),
+                    quoted_text(&format!("$.{}", quoted_name(&self.signals[*place]))),
+                );
                 // json_insert would round a double to 15 digits by itself.
                 evidence.push(format!("CASE WHEN {flag} THEN {path} END, json_quote({name})"));
             }
@@ -189,12 +191,12 @@ impl RulesPlan {
         let key = list(&self.key).join(", ");
         format!(
             "SELECT {key},\n  CASE\n    {winners}ELSE {} END AS {},\n  {} AS {MATCHED},\n  {} AS {EVIDENCE}\nFROM (\n  SELECT {}\n  FROM {}\n)\nORDER BY {key}",
-            text_literal(&self.default),
-            quoted(&self.column),
+            quoted_text(&self.default),
+            quoted_name(&self.column),
             inserted("[]", &matched),
             inserted("{}", &evidence),
             inner.join(",\n    "),
-            quoted(&self.from),
+            quoted_name(&self.from),
         )
     }
 }
@@ -204,5 +206,5 @@ impl RulesPlan {
 fn inserted(empty: &str, elements: &[String]) -> String {
     elements
         .chunks(ELEMENTS_PER_CALL)
-        .fold(text_literal(empty), |json, elements| format!("json_insert({json},\n    {})", elements.join(",\n    ")))
+        .fold(quoted_text(empty), |json, elements| format!("json_insert({json},\n    {})", elements.join(",\n    ")))
 }

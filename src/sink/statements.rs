@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::chunk::DataType;
+use crate::chunk::{DataType, quoted_name};
 use crate::error::{Error, ErrorKind, Excerpt, Result, did_you_mean};
 use crate::sink::TableLayout;
 
@@ -18,20 +18,15 @@ pub(super) fn rows_per_insert(columns: usize) -> usize {
     (MAX_PARAMETERS / columns.max(1)).clamp(1, MAX_ROWS_PER_INSERT)
 }
 
-/// A name as SQL takes it, whatever it consists of.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// Names separated by commas.
 pub(super) fn names(names: &[String]) -> String {
-    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+    names.iter().map(|name| quoted_name(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// SELECT of a key that more than one row has. NULLs are never equal in a key.
 pub(super) fn duplicate_keys(rows: &str, primary_key: &[String]) -> String {
     let key = names(primary_key);
-    let not_null: Vec<String> = primary_key.iter().map(|name| format!("{} IS NOT NULL", quote(name))).collect();
+    let not_null: Vec<String> = primary_key.iter().map(|name| format!("{} IS NOT NULL", quoted_name(name))).collect();
     format!("SELECT {key} FROM {rows} WHERE {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", not_null.join(" AND "))
 }
 
@@ -44,15 +39,18 @@ pub(super) fn insert(table: &str, columns: usize, rows: usize) -> String {
 /// What stands behind an INSERT that updates the rows whose keys are there already.
 pub(super) fn on_conflict(columns: &[String], primary_key: &[String]) -> String {
     let is_key = |name: &&String| primary_key.iter().any(|key| key.eq_ignore_ascii_case(name));
-    let set: Vec<String> =
-        columns.iter().filter(|name| !is_key(name)).map(|name| format!("{0} = excluded.{0}", quote(name))).collect();
+    let set: Vec<String> = columns
+        .iter()
+        .filter(|name| !is_key(name))
+        .map(|name| format!("{0} = excluded.{0}", quoted_name(name)))
+        .collect();
     let action = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
     format!(" ON CONFLICT ({}) DO {action}", names(primary_key))
 }
 
 /// SELECT of a row if there is one with a key, whose columns are parameters; empty without a key.
 pub(super) fn find_key(table: &str, primary_key: &[String]) -> String {
-    let conditions: Vec<String> = primary_key.iter().map(|name| format!("{} = ?", quote(name))).collect();
+    let conditions: Vec<String> = primary_key.iter().map(|name| format!("{} = ?", quoted_name(name))).collect();
     if conditions.is_empty() {
         String::new()
     } else {
@@ -81,8 +79,8 @@ pub(super) fn create_table(table: &str, layout: &TableLayout) -> String {
         .columns
         .iter()
         .map(|(name, data_type)| match declared_type(layout, name, *data_type) {
-            Some(declared) => format!("{} {declared}", quote(name)),
-            None => quote(name),
+            Some(declared) => format!("{} {declared}", quoted_name(name)),
+            None => quoted_name(name),
         })
         .collect();
     if !layout.primary_key.is_empty() {

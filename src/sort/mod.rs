@@ -16,7 +16,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::chunk::prefix;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, joined};
 use crate::sort::runs::{BUFFER_BYTES, parse, write_entry};
 
 pub use runs::{Merge, Run, RunFile, RunWriter};
@@ -182,11 +182,6 @@ impl Drop for Sorter {
         // A thread that nobody waits for could outlive the run. What it has written is of no use any more.
         let _ = self.wait();
     }
-}
-
-/// What a thread has returned; its panic goes on here.
-fn joined<T>(result: std::thread::Result<T>) -> T {
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Entries in memory.

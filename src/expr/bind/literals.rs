@@ -3,7 +3,7 @@
 use sqlparser::ast::{DateTimeField, Expr, Interval as SqlInterval, Spanned, TypedString, Value, ValueWithSpan};
 
 use crate::chunk::calendar::Interval;
-use crate::chunk::{Cell, DataType, Scalar, calendar, decimal, parse};
+use crate::chunk::{Cell, DataType, Scalar, calendar, decimal, parse, quoted_text};
 use crate::error::Result;
 use crate::error::did_you_mean;
 use crate::expr::bind::{Binder, Parameter, data_type_of};
@@ -13,7 +13,7 @@ use crate::expr::sql::SqlText;
 impl Parameter {
     /// The value as a literal of SQLite, in the form in which tables hold it: dates as text, booleans as 0 and 1.
     pub fn to_sqlite(&self) -> String {
-        let quoted = |text: &[u8]| format!("'{}'", String::from_utf8_lossy(text).replace('\'', "''"));
+        let quoted = |text: &[u8]| quoted_text(&String::from_utf8_lossy(text));
         let written = |write: fn(&mut Vec<u8>, i64), value: i64| {
             let mut text = Vec::new();
             write(&mut text, value);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::chunk::{Cell, Scalar};
+use crate::chunk::{Cell, Scalar, quoted_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::sqlite::connection::{connect, database_error, prepare_for_selects, run_error, select_error};
 use crate::sink::sqlite::published;
@@ -43,7 +43,7 @@ impl Database {
     pub fn attach(&self, other: &Path, name: &str) -> Result<()> {
         let absolute =
             std::path::absolute(other).map_err(|error| Error::io(ErrorKind::Output, "open", other, &error))?;
-        let sql = format!("ATTACH ?1 AS {}", statements::quote(name));
+        let sql = format!("ATTACH ?1 AS {}", quoted_name(name));
         let attached = self.connection.execute(&sql, [absolute.to_string_lossy()]);
         attached.map(drop).map_err(|error| database_error("read", other, &error))
     }

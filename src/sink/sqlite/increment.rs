@@ -4,7 +4,7 @@
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::chunk::{Column, ColumnView, DataType, Scalar};
+use crate::chunk::{Column, ColumnView, DataType, Scalar, quoted_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::increment::{
     GroupBytes, INCREMENT_VERSION, Increment, IncrementLedger, PrefixEntry, Replaced, ReplacedRows,
@@ -229,7 +229,7 @@ impl SqliteSink {
     }
 
     fn remove(&self, table: &str, replaced: &Replaced<'_>) -> rusqlite::Result<usize> {
-        let owner = replaced.owner.iter().map(|(column, value)| format!("{} = {value}", statements::quote(column)));
+        let owner = replaced.owner.iter().map(|(column, value)| format!("{} = {value}", quoted_name(column)));
         let mut conditions: Vec<String> = owner.collect();
         let delete = |conditions: &[String]| {
             let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
@@ -238,13 +238,13 @@ impl SqliteSink {
         match replaced.rows {
             ReplacedRows::All => self.connection.execute(&delete(&conditions), []),
             ReplacedRows::Above { column, value, data_type } => {
-                conditions.push(format!("{} > ?1", statements::quote(column)));
+                conditions.push(format!("{} > ?1", quoted_name(column)));
                 self.connection.execute(&delete(&conditions), [stored_scalar(value, data_type)])
             }
             ReplacedRows::Matching { staged: source, columns } => {
-                let source_columns: Vec<String> = columns.iter().map(|(_, staged)| statements::quote(staged)).collect();
+                let source_columns: Vec<String> = columns.iter().map(|(_, staged)| quoted_name(staged)).collect();
                 let distinct = format!("SELECT DISTINCT {} FROM {}", source_columns.join(", "), staged(source));
-                let matches = columns.iter().map(|(column, _)| format!("{} IS ?", statements::quote(column)));
+                let matches = columns.iter().map(|(column, _)| format!("{} IS ?", quoted_name(column)));
                 conditions.extend(matches);
                 remove_matching(&self.connection, &distinct, &delete(&conditions), columns.len())
             }

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::chunk::DataType;
+use crate::chunk::{DataType, quoted_name};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sink::sqlite::bulk::RowOrder;
 use crate::sink::sqlite::names::Existing;
@@ -105,7 +105,7 @@ impl SqliteSink {
 
     fn lacks_key(&self, existing: &Existing, layout: &TableLayout) -> Error {
         let key = statements::names(&layout.primary_key);
-        let name = statements::quote(&existing.name);
+        let name = quoted_name(&existing.name);
         Error::new(
             ErrorKind::Output,
             format!("the table `{}` in {} has no unique index on ({key})", existing.name, self.path.display()),
@@ -189,7 +189,7 @@ impl SqliteSink {
             "PRAGMA main.cache_size = -{}; PRAGMA threads = 2; \
              CREATE UNIQUE INDEX main.{KEY_INDEX} ON {} ({key}); PRAGMA main.cache_size = -{}",
             kibibytes(SORT_BYTES),
-            statements::quote(&layout.name),
+            quoted_name(&layout.name),
             kibibytes(self.cache_bytes)
         );
         self.connection

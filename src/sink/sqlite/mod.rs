@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ffi};
 
-use crate::chunk::{ColumnView, DataType, Field, Selection};
+use crate::chunk::{ColumnView, DataType, Field, Selection, quoted_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::btree::page::PageBuffer;
 use crate::sink::new_file::{self, NewFile};
@@ -527,10 +527,10 @@ fn name_of(layout: &TableLayout) -> String {
 
 /// The name of a published table in SQL.
 fn published(name: &str) -> String {
-    format!("main.{}", statements::quote(name))
+    format!("main.{}", quoted_name(name))
 }
 
 /// The name of a table in SQL that vanishes with the connection.
 fn staged(name: &str) -> String {
-    format!("temp.{}", statements::quote(name))
+    format!("temp.{}", quoted_name(name))
 }

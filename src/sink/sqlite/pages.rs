@@ -12,6 +12,7 @@ use std::io;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ffi, params};
 
+use crate::chunk::quoted_name;
 use crate::sink::btree::Format;
 use crate::sink::btree::page::PageBuffer;
 use crate::sink::direct_file::DirectFile;
@@ -179,5 +180,5 @@ pub(super) fn try_declaration(declaration: &str) -> rusqlite::Result<()> {
 
 /// The declaration as the schema has it.
 pub(super) fn declaration(layout: &TableLayout) -> String {
-    statements::create_table(&statements::quote(&layout.name), layout)
+    statements::create_table(&quoted_name(&layout.name), layout)
 }

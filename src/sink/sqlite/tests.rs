@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::chunk::{Cell, Column, ColumnBuilder, Scalar, calendar};
+use crate::chunk::{Cell, Column, ColumnBuilder, Scalar, calendar, quoted_name};
 use crate::sink::{FailingSink, KeyState, LettersMark, MemberEntry, ScalarFunction};
 
 const DECIMAL: DataType = DataType::Decimal { precision: 18, scale: 3 };
@@ -62,7 +62,7 @@ impl Scene {
         let mut content = self.rows("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name");
         for row in self.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
             let Scalar::Text(name) = &row[0] else { panic!("a name is a text") };
-            let name = statements::quote(std::str::from_utf8(name).unwrap());
+            let name = quoted_name(std::str::from_utf8(name).unwrap());
             content.extend(self.rows(&format!("SELECT rowid, * FROM {name} ORDER BY rowid")));
         }
         content
@@ -248,13 +248,13 @@ fn any_name_is_a_name() {
         let mut sink = scene.sink();
         let table = sink.create_table(&layout(name, &[(name, DataType::Integer), ("n", DataType::Date)], &[name]));
         write_all(&mut sink, table.unwrap(), &[integers([1]), integers([0])]).unwrap();
-        let quoted = statements::quote(name);
+        let quoted = quoted_name(name);
         let copy = select(&format!("{name} copy"), &[name]);
         let sql = format!("SELECT {quoted}, n FROM {quoted}");
         assert_eq!(sink.select_into(&copy, &sql).unwrap(), 1, "{name}");
         sink.commit().unwrap();
         assert_eq!(scene.rows(&sql), [[Scalar::Int(1), text("1970-01-01")]], "{name}");
-        assert_eq!(scene.rows(&format!("SELECT * FROM {}", statements::quote(&copy.name))).len(), 1, "{name}");
+        assert_eq!(scene.rows(&format!("SELECT * FROM {}", quoted_name(&copy.name))).len(), 1, "{name}");
     }
 }
 
@@ -654,13 +654,13 @@ fn a_key_that_is_built_last_is_what_create_table_makes() {
         load(&scene, &wanted, &["b", "a", "c"]).unwrap();
 
         let plain = Scene::new();
-        plain.execute(&statements::create_table(&statements::quote(name), &wanted));
+        plain.execute(&statements::create_table(&quoted_name(name), &wanted));
         let schema = |scene: &Scene| {
             scene.rows("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE tbl_name NOT LIKE '\\_feedmill%' ESCAPE '\\'")
         };
         assert_eq!(schema(&scene), schema(&plain), "{name}");
         assert_eq!(scene.rows("SELECT * FROM pragma_integrity_check"), [[text("ok")]]);
-        let quoted = statements::quote(name);
+        let quoted = quoted_name(name);
         let twice = Connection::open(scene.path())
             .unwrap()
             .execute_batch(&format!("INSERT INTO {quoted} SELECT * FROM {quoted}"));
