@@ -292,7 +292,7 @@ impl FeedRun<'_> {
 }
 
 /// Starts a thread that has a name.
-fn spawn<'scope, T: Send + 'scope>(
+pub(super) fn spawn<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: &str,
     work: impl FnOnce() -> T + Send + 'scope,
@@ -310,7 +310,8 @@ pub(super) fn panicked() -> Error {
         .help("this is a fault of feedmill: please report it with the message above")
 }
 
-fn joined<T>(result: std::thread::Result<T>) -> Result<T> {
+/// What a thread has returned, or that it has panicked.
+pub(super) fn joined<T>(result: std::thread::Result<T>) -> Result<T> {
     result.map_err(|_| panicked())
 }
 

@@ -14,7 +14,7 @@ use crate::aggregate::{AggregationState, Damaged, Groups, Overflow, StoredGroup}
 use crate::chunk::Column;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{FeedOutput, OutputKind, Plan};
-use crate::run::feed::{FeedRun, panicked};
+use crate::run::feed::{FeedRun, joined, spawn};
 use crate::run::memory::GroupSpace;
 use crate::run::worker::empty_state;
 use crate::sort::{Merge, Run, RunFile};
@@ -143,7 +143,7 @@ impl FeedGroups {
     ) -> Result<()> {
         std::thread::scope(|scope| {
             let (made, items) = bounded(ITEMS_AHEAD);
-            let making = std::thread::Builder::new().name("merge".to_owned()).spawn_scoped(scope, move || {
+            let making = spawn(scope, "merge", move || {
                 // Whoever has gone away has failed, and says why.
                 let mut send = |item| made.send(item).is_ok();
                 match self {
@@ -160,15 +160,13 @@ impl FeedGroups {
                     }
                 }
                 Ok(())
-            });
-            let making =
-                making.map_err(|cause| Error::new(ErrorKind::Internal, format!("cannot start a thread: {cause}")))?;
+            })?;
             let visited = items.iter().try_for_each(|item| {
                 if run.options.shutdown.is_requested() { Err(run.interrupted()) } else { visit(item) }
             });
             // If visiting has failed, this is what stops the other.
             drop(items);
-            let made = making.join().map_err(|_| panicked()).and_then(|made| made);
+            let made = joined(making.join()).flatten();
             visited.and(made)
         })
     }
