@@ -12,6 +12,8 @@ pub(super) struct DirectIndex {
     groups: Vec<u32>,
     /// Rows without a slot, or with an empty one, since the index was made.
     missed: usize,
+    /// Fewer groups than these have no use for the slots that their keys would need, which only become more.
+    fewest_groups: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -21,10 +23,11 @@ struct WordRange {
 }
 
 impl DirectIndex {
-    /// The index is in use as long as there are no more slots than that. All of them have numbers other than `NO_GROUP`.
-    fn most_slots(groups: usize) -> usize {
-        (4 * groups + 4096).min(1 << 31)
-    }
+    /// The index is in use as long as there are no more slots for a group, and some more. All of them have numbers other
+    /// than `NO_GROUP`.
+    const SLOTS_PER_GROUP: u64 = 4;
+    const MORE_SLOTS: u64 = 4096;
+    const MOST_SLOTS: u64 = 1 << 31;
 
     /// Whether there is an index at all.
     pub(super) fn is_used(&self) -> bool {
@@ -57,7 +60,7 @@ impl DirectIndex {
     /// looking for these rows did. `words` are the key tuples of all groups, one behind the other.
     pub(super) fn adapt(&mut self, words: &[u32], stride: usize) {
         let groups = words.len() / stride;
-        if self.missed == 0 || self.missed * 4 < groups {
+        if self.missed == 0 || self.missed * 4 < groups || groups < self.fewest_groups {
             return;
         }
         *self = DirectIndex::default();
@@ -67,15 +70,20 @@ impl DirectIndex {
                 (*least, *greatest) = ((*word).min(*least), (*word).max(*greatest));
             }
         }
-        let range = |(least, greatest): &(u32, u32)| {
-            let len = (u64::from(greatest - least) + 1).next_power_of_two();
-            Some(WordRange { first: *least, len: u32::try_from(len).ok()? })
+        let len = |(least, greatest): &(u32, u32)| (u64::from(greatest - least) + 1).next_power_of_two();
+        let slots = bounds.iter().fold(1u64, |slots, bounds| slots.saturating_mul(len(bounds)));
+        self.fewest_groups = match slots {
+            ..=DirectIndex::MOST_SLOTS => {
+                slots.saturating_sub(DirectIndex::MORE_SLOTS).div_ceil(DirectIndex::SLOTS_PER_GROUP) as usize
+            }
+            _ => usize::MAX,
         };
-        let Some(ranges) = bounds.iter().map(range).collect::<Option<Vec<_>>>() else { return };
-        let slots = ranges.iter().try_fold(1usize, |slots, range| slots.checked_mul(range.len as usize));
-        let Some(slots) = slots.filter(|slots| *slots <= DirectIndex::most_slots(groups)) else { return };
-        self.ranges = ranges;
-        self.groups = vec![NO_GROUP; slots];
+        if groups < self.fewest_groups {
+            return;
+        }
+        // No range is longer than all slots together.
+        self.ranges = bounds.iter().map(|bounds| WordRange { first: bounds.0, len: len(bounds) as u32 }).collect();
+        self.groups = vec![NO_GROUP; slots as usize];
         for (group, tuple) in (0..).zip(words.chunks_exact(stride)) {
             if let Some(place) = place(tuple, &self.ranges) {
                 self.groups[place as usize] = group;
@@ -141,7 +149,7 @@ mod tests {
             index.insert(&[group, 7], group);
         }
         index.adapt(&words, 2);
-        assert_eq!(index.memory_bytes(), 8192 * 4 + 4 * 8);
+        assert_eq!(index.memory_bytes(), 8192 * 4 + 2 * 8);
         index.insert(&[5000, 8], 5000);
         words.extend([5000, 8]);
         index.adapt(&words, 2);

@@ -284,17 +284,14 @@ impl Exact {
         for divisor in divisors {
             let mut rest = 0u64;
             for digit in digits.iter_mut().rev() {
-                (*digit, rest) = match u32::try_from(divisor) {
-                    // Several times as fast, and nearly always possible.
-                    Ok(_) => {
-                        let dividend = rest << LIMB_BITS | u64::from(*digit);
-                        ((dividend / divisor) as u32, dividend % divisor)
-                    }
-                    Err(_) => {
-                        let dividend = u128::from(rest) << LIMB_BITS | u128::from(*digit);
-                        ((dividend / u128::from(divisor)) as u32, (dividend % u128::from(divisor)) as u64)
-                    }
-                };
+                // Several times as fast, and nearly always possible.
+                if divisor <= u32::MAX.into() {
+                    let dividend = rest << LIMB_BITS | u64::from(*digit);
+                    (*digit, rest) = ((dividend / divisor) as u32, dividend % divisor);
+                } else {
+                    let (dividend, divisor) = (u128::from(rest) << LIMB_BITS | u128::from(*digit), u128::from(divisor));
+                    (*digit, rest) = ((dividend / divisor) as u32, (dividend % divisor) as u64);
+                }
             }
             inexact |= rest != 0;
         }

@@ -174,7 +174,7 @@ impl GroupKeys {
                 SortedColumn { column, word_of_rank }
             })
             .collect();
-        let tuple = |group: u32| &words[group as usize * stride..][..stride];
+        let tuple = |group: u32| tuple_of(&words, stride, group);
         let order = sorted_groups(
             groups,
             |group| lead(tuple(group).iter().copied()),
@@ -210,7 +210,7 @@ impl GroupKeys {
         };
         let parts: Vec<Part> = order.iter().map(part).collect();
         let ranked = |group: u32| {
-            let tuple = &self.words[group as usize * self.stride..][..self.stride];
+            let tuple = tuple_of(&self.words, self.stride, group);
             parts.iter().flat_map(move |Part { words, rank_of_word }| {
                 let rank = |word: &u32| rank_of_word.get(*word as usize).copied().unwrap_or(*word);
                 tuple[words.clone()].iter().map(rank)
@@ -247,7 +247,7 @@ impl GroupKeys {
             4 => self.find_or_add_words::<4>(tuples, groups),
             stride => {
                 let tuples = tuples.chunks_exact(stride);
-                self.find(tuples.clone(), groups, |words, group| &words[group as usize * stride..][..stride]);
+                self.find(tuples.clone(), groups, |words, group| tuple_of(words, stride, group));
                 self.add_missing(tuples, groups);
             }
         }
@@ -287,22 +287,25 @@ impl GroupKeys {
     /// Looks for the groups that are missing, and makes those that do not exist.
     fn add_missing<'t>(&mut self, tuples: impl Iterator<Item = &'t [u32]>, groups: &mut [u32]) {
         let GroupKeys { words, table, hasher, stride, direct, .. } = self;
-        fn key_of(words: &[u32], stride: usize, group: u32) -> &[u32] {
-            &words[group as usize * stride..][..stride]
-        }
         for (tuple, group) in tuples.zip(groups).filter(|(_, group)| **group == NO_GROUP) {
             let hash = hash_of(hasher, tuple);
-            let found = table.find(hash, |group| key_of(words, *stride, *group) == tuple).copied();
+            let found = table.find(hash, |group| tuple_of(words, *stride, *group) == tuple).copied();
             *group = found.unwrap_or_else(|| {
                 let group = u32::try_from(words.len() / *stride).ok();
                 let group = group.filter(|group| *group != NO_GROUP).expect("more groups than 32 bits can number");
                 words.extend_from_slice(tuple);
-                table.insert_unique(hash, group, |group| hash_of(hasher, key_of(words, *stride, *group)));
+                table.insert_unique(hash, group, |group| hash_of(hasher, tuple_of(words, *stride, *group)));
                 group
             });
             direct.insert(tuple, *group);
         }
     }
+}
+
+/// The key tuple of a group.
+#[inline(always)]
+fn tuple_of(words: &[u32], stride: usize, group: u32) -> &[u32] {
+    &words[group as usize * stride..][..stride]
 }
 
 /// The first so many groups in an order that their leads mostly decide.
