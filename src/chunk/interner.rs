@@ -90,25 +90,18 @@ impl Interner {
     /// Replaces each number that is not the one of its row's text by `NO_NUMBER`, which stays as it is.
     ///
     /// In two passes: the first, which looks at lengths only, brings what the second needs into the cache.
-    pub fn reject_others(&self, text: &Text, rows: impl Iterator<Item = usize>, numbers: &mut [u32]) {
-        const BATCH: usize = 512;
-        let mut rows = rows;
-        let mut batch_rows = [0; BATCH];
-        for numbers in numbers.chunks_mut(BATCH) {
-            for ((number, row), batch_row) in numbers.iter_mut().zip(&mut rows).zip(&mut batch_rows) {
-                *batch_row = row;
-                let head = self.heads.get(*number as usize);
-                if head.is_none_or(|head| head.len != text.spans[row].len) {
-                    *number = Interner::NO_NUMBER;
-                }
+    pub fn reject_others(&self, text: &Text, rows: impl Iterator<Item = usize> + Clone, numbers: &mut [u32]) {
+        for (number, row) in numbers.iter_mut().zip(rows.clone()) {
+            let head = self.heads.get(*number as usize);
+            if head.is_none_or(|head| head.len != text.spans[row].len) {
+                *number = Interner::NO_NUMBER;
             }
-            for (number, row) in numbers.iter_mut().zip(batch_rows) {
-                if let Some(known) = self.heads.get(*number as usize) {
-                    let head = Head::new(&text.bytes, text.spans[row]);
-                    if known.bytes != head.bytes || !head.is_all() && self.get(*number) != text.get(row) {
-                        *number = Interner::NO_NUMBER;
-                    }
-                }
+        }
+        for (number, row) in numbers.iter_mut().zip(rows) {
+            let is_other = *number != Interner::NO_NUMBER
+                && !self.is(*number, Head::new(&text.bytes, text.spans[row]), || text.get(row));
+            if is_other {
+                *number = Interner::NO_NUMBER;
             }
         }
     }
@@ -286,6 +279,13 @@ mod tests {
             let mut numbers = vec![7];
             interner.numbers(&text, rows.clone(), &mut numbers);
             prop_assert_eq!(&numbers, &rows.clone().map(|row| known[&values[row]]).collect::<Vec<_>>());
+            // Of guesses, only the right ones stay.
+            for guess in 0..known.len() as u32 + 1 {
+                let mut guesses = vec![guess; values.len()];
+                interner.reject_others(&text, 0..values.len(), &mut guesses);
+                let is_right = |value: &Vec<u8>| if known[value] == guess { guess } else { Interner::NO_NUMBER };
+                prop_assert_eq!(guesses, values.iter().map(is_right).collect::<Vec<_>>());
+            }
             let (mut anew, mut others) = (Interner::default(), Vec::new());
             anew.numbers(&text, rows.clone(), &mut others);
             let texts = rows.map(|row| &values[row][..]);

@@ -71,7 +71,7 @@ impl Decoder {
             }
         }
         let bytes = Arc::new(bytes);
-        let nullified = passes.iter().map(|pass| pass.nullified).collect();
+        let nullified = passes.iter().map(|pass| pass.progress.nullified).collect();
         let columns = passes.into_iter().map(|pass| pass.into_column(&bytes)).collect();
         faults.rejects.sort_unstable_by_key(|reject| reject.record);
         Decoded { columns, rows: faults.good_rows(records.len()), rejects: faults.rejects, nullified, bytes }
@@ -92,9 +92,14 @@ struct Context<'a> {
 
 /// One column on its way through the rows.
 struct Pass<'a> {
+    values: Values,
+    progress: Progress<'a>,
+}
+
+/// What there is to a column on its way besides its values.
+struct Progress<'a> {
     column: &'a DecodeColumn,
     quoted: Quoted<'a>,
-    values: Values,
     validity: Option<Vec<bool>>,
     nullified: u64,
 }
@@ -108,7 +113,8 @@ impl<'a> Pass<'a> {
             Physical::Bool => Values::Bool(Vec::with_capacity(rows)),
             Physical::Text => Values::Text(Text { bytes: Arc::default(), spans: Vec::with_capacity(rows) }),
         };
-        Pass { column, quoted: Quoted::new(records), values, validity: None, nullified: 0 }
+        let quoted = Quoted::new(records);
+        Pass { values, progress: Progress { column, quoted, validity: None, nullified: 0 } }
     }
 
     /// The column, when all rows are decoded.
@@ -116,30 +122,30 @@ impl<'a> Pass<'a> {
         if let Values::Text(text) = &mut self.values {
             text.bytes = Arc::clone(bytes);
         }
-        Column { values: self.values, validity: self.validity }
+        Column { values: self.values, validity: self.progress.validity }
     }
 
     /// Decodes the next rows.
     fn decode(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, context: &mut Context<'_>) {
-        // Taken out for the loops, which need the rest of the pass, too.
-        let mut values = std::mem::replace(&mut self.values, Values::Bool(Vec::new()));
-        match (&mut values, self.column.data_type) {
-            (Values::Text(text), _) => self.texts(rows, bytes, &mut text.spans, context),
+        let Pass { values, progress } = self;
+        match (values, progress.column.data_type) {
+            (Values::Text(text), _) => progress.texts(rows, bytes, &mut text.spans, context),
             (Values::Int(values), DataType::Integer) => {
-                self.typed(rows, bytes, values, context, number::integer, int);
+                progress.typed(rows, bytes, values, context, number::integer, int);
             }
             (Values::Int(values), DataType::Decimal { precision, scale }) => {
                 let decimal = |bytes: &[u8], field| number::decimal(bytes, field, precision, scale);
-                self.typed(rows, bytes, values, context, decimal, int);
+                progress.typed(rows, bytes, values, context, decimal, int);
             }
-            (Values::Int(values), DataType::Date) => self.typed(rows, bytes, values, context, number::date, int),
-            (Values::Int(values), _) => self.typed(rows, bytes, values, context, number::timestamp, int),
-            (Values::Double(values), _) => self.typed(rows, bytes, values, context, |_, _| None, double),
-            (Values::Bool(values), _) => self.typed(rows, bytes, values, context, |_, _| None, boolean),
+            (Values::Int(values), DataType::Date) => progress.typed(rows, bytes, values, context, number::date, int),
+            (Values::Int(values), _) => progress.typed(rows, bytes, values, context, number::timestamp, int),
+            (Values::Double(values), _) => progress.typed(rows, bytes, values, context, |_, _| None, double),
+            (Values::Bool(values), _) => progress.typed(rows, bytes, values, context, |_, _| None, boolean),
         }
-        self.values = values;
     }
+}
 
+impl Progress<'_> {
     /// Nothing is read of a text that has no quotes.
     fn texts(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, spans: &mut Vec<Span>, context: &mut Context<'_>) {
         let fields = context.records.column(self.column.field, rows.clone());
