@@ -106,7 +106,8 @@ impl FeedGroups {
         }
     }
 
-    /// Calls `visit` with the results of all groups, batch by batch and in the order of their keys.
+    /// Calls `visit` with the results of all groups, batch by batch and in the order of their keys. They are computed on a
+    /// thread of its own.
     ///
     /// # Errors
     /// Like `for_each`.
@@ -116,10 +117,14 @@ impl FeedGroups {
         space: &GroupSpace,
         visit: &mut dyn FnMut(Batch) -> Result<()>,
     ) -> Result<()> {
-        self.ahead(run, space, |state, send| state.finish().all(send), visit)
+        let finish = |send: &mut dyn FnMut(Batch) -> Result<()>| {
+            self.for_each(run, space, &mut |state| state.finish().try_for_each(&mut *send))
+        };
+        ahead(run, "finish", finish, visit)
     }
 
     /// Calls `visit` with states of which each has the groups behind those of the one before, in the order of their keys.
+    /// They are read and merged on a thread of its own.
     ///
     /// # Errors
     /// When what was written cannot be read back, when a group alone does not fit, and those of `visit`.
@@ -129,47 +134,40 @@ impl FeedGroups {
         space: &GroupSpace,
         visit: &mut dyn FnMut(AggregationState) -> Result<()>,
     ) -> Result<()> {
-        self.ahead(run, space, |state, send| send(state), visit)
-    }
-
-    /// Makes something of all states on a thread of its own, and visits it meanwhile on this one. `make` hands on what it
-    /// has made, and ends with `false` when nobody wants it any more.
-    fn ahead<T: Send>(
-        self,
-        run: &FeedRun<'_>,
-        space: &GroupSpace,
-        make: impl Fn(AggregationState, &mut dyn FnMut(T) -> bool) -> bool + Send,
-        visit: &mut dyn FnMut(T) -> Result<()>,
-    ) -> Result<()> {
-        std::thread::scope(|scope| {
-            let (made, items) = bounded(ITEMS_AHEAD);
-            let making = spawn(scope, "merge", move || {
-                // Whoever has gone away has failed, and says why.
-                let mut send = |item| made.send(item).is_ok();
-                match self {
-                    FeedGroups::InMemory(state) => {
-                        make(state, &mut send);
-                    }
-                    FeedGroups::Spilled(spilled) => {
-                        let mut groups = spilled.merge(&spilled.runs, space)?;
-                        while let Some(state) = groups.next()? {
-                            if !make(state, &mut send) {
-                                break;
-                            }
-                        }
-                    }
+        let merge = |send: &mut dyn FnMut(AggregationState) -> Result<()>| match self {
+            FeedGroups::InMemory(state) => send(state),
+            FeedGroups::Spilled(spilled) => {
+                let mut groups = spilled.merge(&spilled.runs, space)?;
+                while let Some(state) = groups.next()? {
+                    send(state)?;
                 }
                 Ok(())
-            })?;
-            let visited = items.iter().try_for_each(|item| {
-                if run.options.shutdown.is_requested() { Err(run.interrupted()) } else { visit(item) }
-            });
-            // If visiting has failed, this is what stops the other.
-            drop(items);
-            let made = joined(making.join()).flatten();
-            visited.and(made)
-        })
+            }
+        };
+        ahead(run, "merge", merge, visit)
     }
+}
+
+/// Makes items on a thread of its own, and visits them meanwhile on this one. `make` hands each of them on, which fails
+/// when nobody wants it any more.
+fn ahead<T: Send>(
+    run: &FeedRun<'_>,
+    name: &str,
+    make: impl FnOnce(&mut dyn FnMut(T) -> Result<()>) -> Result<()> + Send,
+    visit: &mut dyn FnMut(T) -> Result<()>,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let (made, items) = bounded(ITEMS_AHEAD);
+        // Whoever has gone away has failed, and says why; this error is not heard of.
+        let making = spawn(scope, name, move || make(&mut |item| made.send(item).map_err(|_| run.interrupted())))?;
+        let visited = items.iter().try_for_each(|item| {
+            if run.options.shutdown.is_requested() { Err(run.interrupted()) } else { visit(item) }
+        });
+        // If visiting has failed, this is what stops the other.
+        drop(items);
+        let made = joined(making.join()).flatten();
+        visited.and(made)
+    })
 }
 
 /// Keys and results of some groups.
