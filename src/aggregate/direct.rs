@@ -10,7 +10,7 @@ pub(super) struct DirectIndex {
     ranges: Vec<WordRange>,
     /// The group of each slot, or `NO_GROUP`. Empty while the index is not in use.
     groups: Vec<u32>,
-    /// Rows without a slot, or with an empty one, since the index was made.
+    /// Rows without a slot since the index was made.
     missed: usize,
     /// Fewer groups than these have no use for the slots that their keys would need, which only become more.
     fewest_groups: usize,
@@ -48,16 +48,14 @@ impl DirectIndex {
 
     /// Notes a group that was found without the index.
     pub(super) fn insert(&mut self, tuple: &[u32], group: u32) {
-        self.missed += 1;
-        if self.is_used()
-            && let Some(place) = place(tuple, &self.ranges)
-        {
-            self.groups[place as usize] = group;
+        match place(tuple, &self.ranges).filter(|_| self.is_used()) {
+            Some(place) => self.groups[place as usize] = group,
+            None => self.missed += 1,
         }
     }
 
-    /// Makes the index anew when a quarter as many rows have missed it as there are groups: then that costs no more than
-    /// looking for these rows did. `words` are the key tuples of all groups, one behind the other.
+    /// Makes the index anew when a quarter as many rows had no slot as there are groups: then that costs no more than looking
+    /// for these rows did. `words` are the key tuples of all groups, one behind the other.
     pub(super) fn adapt(&mut self, words: &[u32], stride: usize) {
         let groups = words.len() / stride;
         if self.missed == 0 || self.missed * 4 < groups || groups < self.fewest_groups {

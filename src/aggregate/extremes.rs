@@ -1,7 +1,6 @@
 //! The least or greatest value of each group.
 
 use crate::aggregate::format::{self, Damaged, Reader};
-use crate::aggregate::values::ALLOCATION_BYTES;
 use crate::aggregate::{ordered, rows};
 use crate::chunk::{Cell, ColumnView, Physical, Selection};
 
@@ -13,6 +12,9 @@ pub(super) enum End {
     /// The greatest value.
     Greatest,
 }
+
+/// What an allocation costs beside its bytes, about.
+const ALLOCATION_BYTES: usize = 16;
 
 /// One value for each group.
 #[derive(Debug, Clone)]

@@ -6,47 +6,51 @@ use crate::aggregate::moments::Deviation;
 use crate::aggregate::ordered;
 use crate::chunk::{ColumnView, DataType, Physical, Selection, decimal};
 
-/// What an allocation costs beside its bytes, about.
-pub(super) const ALLOCATION_BYTES: usize = 16;
-
-/// The values of each group, as words of `ordered`.
+/// The values of all groups, as words of `ordered`, in the order in which they came: noting one is only ever an append. They
+/// are put in the order of their groups when those are looked at.
 #[derive(Debug, Clone)]
 pub(super) struct ValueLists {
     data_type: DataType,
-    lists: Vec<Vec<u64>>,
-    /// Allocated by the lists, in words.
-    capacity: usize,
+    words: Vec<u64>,
+    /// The group of each word.
+    group_of_word: Vec<u32>,
+    groups: usize,
+    /// Where the words of each group begin, and where the last ones end. Empty until they are in order.
+    starts: Vec<usize>,
+    /// The gaps of the group at hand, kept for its allocation.
+    gaps: Vec<u64>,
 }
 
 impl ValueLists {
     pub(super) fn new(data_type: DataType) -> Self {
-        ValueLists { data_type, lists: Vec::new(), capacity: 0 }
+        ValueLists {
+            data_type,
+            words: Vec::new(),
+            group_of_word: Vec::new(),
+            groups: 0,
+            starts: Vec::new(),
+            gaps: Vec::new(),
+        }
     }
 
     pub(super) fn resize(&mut self, groups: usize) {
-        self.lists.resize(groups, Vec::new());
+        self.groups = groups;
+        self.starts.clear();
     }
 
     pub(super) fn update(&mut self, groups: &[u32], view: &ColumnView<'_>, selection: &Selection) {
-        let ValueLists { data_type, lists, capacity } = self;
+        self.starts.clear();
+        let ValueLists { data_type, words, group_of_word, .. } = self;
         ordered::for_each_word(data_type.physical(), groups, view, selection, |group, word| {
-            let list = &mut lists[group];
-            let before = list.capacity();
-            list.push(word);
-            *capacity += list.capacity() - before;
+            words.push(word);
+            group_of_word.push(group as u32);
         });
     }
 
     pub(super) fn merge(&mut self, other: ValueLists, group_of_group: &[u32]) {
-        for (mut from, group) in other.lists.into_iter().zip(group_of_group) {
-            let list = &mut self.lists[*group as usize];
-            self.capacity -= list.capacity();
-            if list.len() < from.len() {
-                std::mem::swap(list, &mut from);
-            }
-            list.extend_from_slice(&from);
-            self.capacity += list.capacity();
-        }
+        self.starts.clear();
+        self.words.extend(other.words);
+        self.group_of_word.extend(other.group_of_word.iter().map(|group| group_of_group[*group as usize]));
     }
 
     /// The median of a group of numbers, NULL without one.
@@ -61,18 +65,23 @@ impl ValueLists {
 
     /// The median of the days between neighbours of a group of dates, NULL without neighbours.
     pub(super) fn median_gap(&mut self, group: u32) -> Option<f64> {
-        let gaps = gaps(self.sorted(group));
-        let (lower, upper) = middle(&gaps)?;
-        Some(half(lower as i64, upper as i64, 0))
+        let mut gaps = std::mem::take(&mut self.gaps);
+        gaps.clear();
+        gaps.extend(self.gaps(group));
+        gaps.sort_unstable();
+        let median = middle(&gaps).map(|(lower, upper)| half(lower as i64, upper as i64, 0));
+        self.gaps = gaps;
+        median
     }
 
     /// The population deviation of the days between neighbours of a group of dates, NULL without neighbours.
     pub(super) fn stddev_gap(&mut self, group: u32) -> Option<f64> {
-        let gaps = gaps(self.sorted(group));
-        let sum: i128 = gaps.iter().map(|gap| i128::from(*gap)).sum();
         // Days fit 22 bits, so that no number of squares leaves 128.
-        let squares: i128 = gaps.iter().map(|gap| i128::from(*gap) * i128::from(*gap)).sum();
-        Deviation::Population.of(gaps.len() as u64, &Exact::from(sum), &Exact::from(squares), 0)
+        let (mut count, mut sum, mut squares) = (0, 0, 0);
+        for gap in self.gaps(group).map(i128::from) {
+            (count, sum, squares) = (count + 1, sum + gap, squares + gap * gap);
+        }
+        Deviation::Population.of(count, &Exact::from(sum), &Exact::from(squares), 0)
     }
 
     pub(super) fn store(&mut self, group: u32, out: &mut Vec<u8>) {
@@ -86,34 +95,60 @@ impl ValueLists {
     }
 
     pub(super) fn take_stored(&mut self, group: u32, reader: &mut Reader<'_>) -> Result<(), Damaged> {
+        self.starts.clear();
         let count = reader.number()?;
-        let list = &mut self.lists[group as usize];
-        self.capacity -= list.capacity();
         let mut word = 0u64;
         for _ in 0..count {
             word = word.checked_add(reader.number()?).ok_or(Damaged)?;
-            list.push(word);
+            self.words.push(word);
+            self.group_of_word.push(group);
         }
-        self.capacity += list.capacity();
         Ok(())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.lists.capacity() * (size_of::<Vec<u64>>() + ALLOCATION_BYTES) + self.capacity * size_of::<u64>()
+        size_of::<u64>() * (self.words.capacity() + self.gaps.capacity())
+            + size_of::<u32>() * self.group_of_word.capacity()
+            + size_of::<usize>() * self.starts.capacity()
+    }
+
+    /// The days between neighbours.
+    fn gaps(&mut self, group: u32) -> impl Iterator<Item = u64> {
+        self.sorted(group).windows(2).map(|pair| pair[1] - pair[0])
     }
 
     fn sorted(&mut self, group: u32) -> &[u64] {
-        let list = &mut self.lists[group as usize];
-        list.sort_unstable();
-        list
+        if self.starts.is_empty() {
+            self.arrange();
+        }
+        let words = &mut self.words[self.starts[group as usize]..self.starts[group as usize + 1]];
+        words.sort_unstable();
+        words
     }
-}
 
-/// The days between neighbours, sorted.
-fn gaps(sorted: &[u64]) -> Vec<u64> {
-    let mut gaps: Vec<u64> = sorted.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    gaps.sort_unstable();
-    gaps
+    /// Puts the words in the order of their groups: a counting sort.
+    fn arrange(&mut self) {
+        let ValueLists { words, group_of_word, groups, starts, .. } = self;
+        starts.resize(*groups + 1, 0);
+        group_of_word.iter().for_each(|group| starts[*group as usize + 1] += 1);
+        for group in 0..*groups {
+            starts[group + 1] += starts[group];
+        }
+        // What has been read back is in order as it came.
+        if group_of_word.is_sorted() {
+            return;
+        }
+        let (mut next, mut arranged) = (starts.clone(), vec![0; words.len()]);
+        for (word, group) in words.iter().zip(&*group_of_word) {
+            let next = &mut next[*group as usize];
+            arranged[*next] = *word;
+            *next += 1;
+        }
+        *words = arranged;
+        for (group, list) in (0..).zip(starts.windows(2)) {
+            group_of_word[list[0]..list[1]].fill(group);
+        }
+    }
 }
 
 /// The two values in the middle, which are one for an odd number.
