@@ -10,6 +10,8 @@
 //! Fast Robust Geometric Predicates" (1997), loses bits where a partial sum passes 2^1024 or a product falls below
 //! 2^-1074.)
 
+use smallvec::SmallVec;
+
 use crate::aggregate::format::{self, Damaged, Reader};
 
 /// Bits of a limb that belong to it; what is above them is carry.
@@ -111,7 +113,7 @@ impl ExactSums {
     /// The sum of a group.
     pub(super) fn get(&self, group: usize) -> Exact {
         let limbs = &self.limbs[group * self.width..][..self.width];
-        let mut digits = Vec::with_capacity(self.width + 2);
+        let mut digits = Digits::with_capacity(self.width + 2);
         let mut carry = 0i64;
         for limb in limbs {
             let value = i128::from(*limb) + i128::from(carry);
@@ -208,11 +210,14 @@ fn split(value: f64) -> (u64, i32) {
 /// The exponent of the least positive double.
 const LEAST_EXPONENT: i32 = -1074;
 
+/// Digits of a number, which take no allocation for sums of decimals and of their squares.
+type Digits = SmallVec<[u32; 8]>;
+
 /// An exact number: digits in base 2^32, the least first, times 2^exponent.
 #[derive(Debug, Clone)]
 pub(super) struct Exact {
     negative: bool,
-    digits: Vec<u32>,
+    digits: Digits,
     exponent: i32,
 }
 
@@ -277,7 +282,7 @@ impl Exact {
         let divisors = joined(divisors);
         // So many more digits that a quotient by the greatest divisors still has the bits asked for.
         let more = 2 * divisors.len() + 4;
-        let mut digits = vec![0; more];
+        let mut digits: SmallVec<[u32; 24]> = SmallVec::from_elem(0, more);
         digits.extend_from_slice(&self.digits[..=last]);
         let mut inexact = false;
         // The floor of a floor is the floor of the whole quotient, and exact only if every step is.
@@ -309,8 +314,8 @@ impl Exact {
 }
 
 /// Fewer divisors with the same product: neighbours as one, as long as that has no more bits than a digit.
-fn joined(divisors: &[u64]) -> Vec<u64> {
-    let mut joined: Vec<u64> = Vec::with_capacity(divisors.len());
+fn joined(divisors: &[u64]) -> SmallVec<[u64; 4]> {
+    let mut joined: SmallVec<[u64; 4]> = SmallVec::new();
     for divisor in divisors {
         let product = joined.last().and_then(|last| last.checked_mul(*divisor)).filter(|all| *all <= u32::MAX.into());
         match (joined.last_mut(), product) {
