@@ -1076,3 +1076,22 @@ fn columns_that_no_root_needs_may_be_absent() {
         [Cell::Int(2), Cell::Null, Cell::Int(6)]
     );
 }
+
+#[test]
+fn what_overflows_harms_nobody_else() {
+    let double = DataType::Double;
+    let mut program = Program::default();
+    let input = program.add(Op::Input(0), double);
+    let square = program.call(Function::Multiply, vec![input, input], double);
+    let none = program.call(Function::Subtract, vec![square, square], double);
+    let rounded = program.call(Function::Round { digits: 2 }, vec![none], double);
+    let root = program.call(Function::Cast, vec![rounded], DataType::Decimal { precision: 9, scale: 2 });
+    let mut evaluator = Evaluator::new(&program, Vec::new(), &[root]);
+    let columns = [Some(Column::new(Values::Double(vec![1.0, 1e300, -1e300])))];
+    let results = evaluator.evaluate(&columns, 3);
+    assert_eq!(results.faults(root), [(1, FaultKind::Overflow), (2, FaultKind::Overflow)]);
+    assert_eq!(
+        (0..3).map(|row| results.view(root).get(row)).collect::<Vec<_>>(),
+        [Cell::Int(0), Cell::Null, Cell::Null]
+    );
+}

@@ -143,7 +143,8 @@ fn doubles(a: Operand<'_>, b: Operand<'_>, len: usize, compute: impl Fn(f64, f64
     let validity = strict(&[a, b], len);
     let (values, faults) = checked2((a.doubles(), b.doubles()), &validity, len, |a, b| {
         let value = compute(a, b);
-        (value + 0.0, !value.is_finite())
+        // Whatever is computed next takes finite doubles only, and is computed for all rows.
+        if value.is_finite() { (value + 0.0, false) } else { (0.0, true) }
     });
     let mut computed = Evaluated::new(Values::Double(values), validity);
     computed.add_faults(&faults);
