@@ -9,7 +9,8 @@
 //! ```
 //!
 //! One thread reads and splits ([`run`]'s StreamingReader), a pool of workers does everything up to the outcomes, one thread
-//! puts them into order and finds duplicates, and the thread that called [`run::run`] writes. The folders stand in data order:
+//! puts them into order and finds duplicates, and the thread that called [`run::run`] writes. At the end of a feed its groups
+//! are merged by one thread and finished by another, while that one writes. The folders stand in data order:
 //!
 //! | layer | module | what it is | what it knows nothing of |
 //! |---|---|---|---|
