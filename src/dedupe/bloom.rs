@@ -4,6 +4,7 @@
 use std::hint::black_box;
 
 use crate::dedupe::Fingerprint;
+use crate::dedupe::pages::Pages;
 
 /// A set of keys that forgets none of them and takes some others for its own.
 ///
@@ -13,10 +14,8 @@ use crate::dedupe::Fingerprint;
 /// and one bit a word costs no more than bits anywhere in the block, while no word waits for another one.
 #[derive(Debug)]
 pub struct BloomFilter {
-    /// The blocks, behind `padding` words that put them on the boundaries of cache lines. Plain words, since the system
-    /// hands out zeroed pages for those only when they are first written.
-    words: Vec<u64>,
-    padding: usize,
+    /// The words of the blocks, little-endian. A page begins with a cache line.
+    pages: Pages,
     blocks: usize,
 }
 
@@ -36,25 +35,23 @@ impl BloomFilter {
     pub fn with_bytes(bytes: u64) -> Self {
         let bytes = usize::try_from(bytes).expect("a filter fits the address space");
         let blocks = (bytes / BLOCK_BYTES).max(1);
-        let words = vec![0; (blocks + 1) * BLOCK_WORDS];
-        // Where the offset is not to be had, the filter is slower and just as right.
-        let padding = words.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_WORDS);
-        BloomFilter { words, padding, blocks }
+        BloomFilter { pages: Pages::zeroed(blocks * BLOCK_BYTES), blocks }
     }
 
     /// Adds a key and says whether it may have been there before; `false` is certain.
     #[inline]
     pub fn insert(&mut self, key: Fingerprint) -> bool {
-        let start = self.block_start(key);
-        let block = &mut self.words[start..start + BLOCK_WORDS];
+        let at = self.block_of(key);
+        let block = &mut self.pages.as_chunks_mut().0.as_chunks_mut::<BLOCK_WORDS>().0[at];
         // Without a branch a bit: nearly all keys would leave at another one.
         let mut choices = key as u64;
         let mut all = 1;
         for word in block {
             let bit = choices % u64::from(u64::BITS);
             choices >>= CHOICE_BITS;
-            all &= *word >> bit;
-            *word |= 1 << bit;
+            let old = u64::from_le_bytes(*word);
+            all &= old >> bit;
+            *word = (old | 1 << bit).to_le_bytes();
         }
         all == 1
     }
@@ -64,7 +61,7 @@ impl BloomFilter {
     /// Twice as fast as one by one: a first pass only loads, so that many more cache misses are under way together.
     pub fn insert_each(&mut self, keys: &[Fingerprint], out: &mut Vec<bool>) {
         for batch in keys.chunks(BATCH) {
-            black_box(batch.iter().fold(0, |all, key| all | self.words[self.block_start(*key)]));
+            black_box(batch.iter().fold(0, |all, key| all | self.pages[self.block_of(*key) * BLOCK_BYTES]));
             out.extend(batch.iter().map(|key| self.insert(*key)));
         }
     }
@@ -106,13 +103,11 @@ impl BloomFilter {
         rates / weights
     }
 
-    /// The word with which the key's block begins. Multiplying and shifting shares fingerprints out evenly among any
-    /// number of blocks.
+    /// The number of a key's block. Multiplying and shifting shares fingerprints out evenly among any number of blocks.
     #[inline]
-    fn block_start(&self, key: Fingerprint) -> usize {
+    fn block_of(&self, key: Fingerprint) -> usize {
         let first = key >> (Fingerprint::BITS - u64::BITS);
-        let block = (first * self.blocks as u128) >> u64::BITS;
-        self.padding + block as usize * BLOCK_WORDS
+        ((first * self.blocks as u128) >> u64::BITS) as usize
     }
 }
 
@@ -160,10 +155,9 @@ mod tests {
         for key in [0, MAX_KEY / 2, MAX_KEY] {
             assert!(!filter.insert(key));
         }
-        let used = |words: &[u64]| words.iter().any(|word| *word != 0);
-        assert!(filter.words[filter.padding..].chunks(BLOCK_WORDS).take(3).all(used));
-        assert!(!used(&filter.words[filter.padding + 3 * BLOCK_WORDS..]));
-        assert_eq!(filter.words[filter.padding..].as_ptr().align_offset(BLOCK_BYTES), 0);
+        let is_used = |block: &[u8]| block.iter().any(|byte| *byte != 0);
+        assert_eq!(filter.pages.chunks(BLOCK_BYTES).map(is_used).collect::<Vec<_>>(), [true; 3]);
+        assert_eq!(filter.pages.as_ptr().align_offset(BLOCK_BYTES), 0);
         assert_eq!(BloomFilter::with_bytes(0).bytes(), 64);
     }
 

@@ -23,6 +23,7 @@
 
 mod bloom;
 mod keys;
+mod pages;
 mod runs;
 mod store;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
+use crate::dedupe::pages::Pages;
 use crate::dedupe::runs::{self, ENTRY_BYTES, Entry, Run};
 use crate::dedupe::{DedupeOptions, DedupeStats, Fingerprint, Place};
 use crate::error::{Error, Result, joined};
@@ -51,8 +52,8 @@ struct Merging {
 struct Recent {
     /// How many entries each bucket has.
     lens: Vec<u8>,
-    /// `SLOTS` for each bucket. All bytes, so that the system hands out zeroed pages only when they are first written.
-    entries: Vec<u8>,
+    /// `SLOTS` for each bucket.
+    entries: Pages,
 }
 
 /// Entries of a bucket in memory. The first bucket is full when the average one has 40: more slots would be used to a
@@ -188,7 +189,7 @@ impl Recent {
     /// As many buckets as fit, one at least.
     fn with_bytes(bytes: u64) -> Self {
         let buckets = usize::try_from(bytes / BUCKET_BYTES as u64).expect("the store fits the address space").max(1);
-        Recent { lens: vec![0; buckets], entries: vec![0; buckets * SLOTS * ENTRY_BYTES] }
+        Recent { lens: vec![0; buckets], entries: Pages::zeroed(buckets * SLOTS * ENTRY_BYTES) }
     }
 
     #[inline]
@@ -280,7 +281,7 @@ mod tests {
     fn runs_merge_in_tiers_and_memory_stays_as_it_is() {
         let directory = TempDir::new().unwrap();
         let mut store = store(directory.path());
-        let allocated = store.recent.entries.capacity();
+        let allocated = store.recent.entries.len();
         let slots = SLOTS as u64;
         let mut lengths = Vec::new();
         for runs in 0..=9 {
@@ -290,7 +291,7 @@ mod tests {
         }
         assert_eq!(lengths[2..5], [vec![1, 1], vec![3], vec![3, 1]]);
         assert_eq!(lengths[8..], [vec![3, 3, 1, 1], vec![9]]);
-        assert_eq!(store.recent.entries.capacity(), allocated);
+        assert_eq!(store.recent.entries.len(), allocated);
         let stats = store.stats();
         assert!(store.merging.is_none());
         let bytes = ENTRY_BYTES as u64 * 3 * 9 * slots;

@@ -35,8 +35,8 @@ pub(super) fn block_bytes(wanted: usize, buffers: usize, limit: u64) -> usize {
 /// limit is the usual one.
 const FILTER_PERCENT: u64 = 61;
 
-/// The share of what is not reserved that the exact check may take, in percent.
-const STORE_PERCENT: u64 = 10;
+/// The share of what is not reserved that the filter and the exact check may take together, in percent.
+const DEDUPE_PERCENT: u64 = 71;
 
 /// The share of the limit that sorting the keys of a new table may take: one byte in so many. Sorted pieces that are
 /// larger than the most are no faster.
@@ -63,21 +63,26 @@ const BYTES_PER_RECORD: u64 = 32;
 /// How much larger than a packed input its text may be, usually.
 const UNPACKED_FACTOR: u64 = 12;
 
-/// The most memory for the exact check.
-const STORE_BYTES: u64 = 20 << 20;
+/// The most memory for the exact check: 1.5 million keys before any go to disk. With more of it, new keys are further from
+/// the caches, and that costs as much as it saves.
+const STORE_BYTES: u64 = 64 << 20;
 
-/// The share of that memory for the latest keys, in percent. The directory of the keys on disk needs the rest.
+/// What the exact check takes for a key that is in memory, with some more.
+const BYTES_PER_KEY: u64 = 48;
+
+/// The share of its memory for the latest keys, in percent. The directory of the keys on disk needs the rest.
 const RECENT_PERCENT: u64 = 80;
 
 /// How a load finds duplicates within its share of the memory, and how many bytes that share has. A filter that is too
 /// small for the keys is no less exact; it only sends more of them to the exact check.
 pub(super) fn dedupe_options(inputs: &[Input], options: &Options) -> (DedupeOptions, u64) {
     let text: Option<u64> = inputs.iter().map(text_bytes).sum();
-    let keys = text.map_or(BloomFilter::CAPACITY, |bytes| (bytes / BYTES_PER_RECORD).max(1));
-    let wanted = keys.min(BloomFilter::CAPACITY) * BloomFilter::BYTES / BloomFilter::CAPACITY;
+    let keys = text.map_or(BloomFilter::CAPACITY, |bytes| bytes / BYTES_PER_RECORD).clamp(1, BloomFilter::CAPACITY);
+    let wanted = keys * BloomFilter::BYTES / BloomFilter::CAPACITY;
     let free = options.memory_limit_bytes.saturating_sub(RESERVED_BYTES);
     let filter_bytes = wanted.min(free * FILTER_PERCENT / 100).max(LEAST_FILTER_BYTES);
-    let bytes = (free * STORE_PERCENT / 100).clamp(LEAST_STORE_BYTES, STORE_BYTES);
+    let left = (free * DEDUPE_PERCENT / 100).saturating_sub(filter_bytes);
+    let bytes = (keys * BYTES_PER_KEY).min(left).clamp(LEAST_STORE_BYTES, STORE_BYTES);
     let (store_bytes, temp_dir) = (bytes * RECENT_PERCENT / 100, options.temp_dir.clone());
     (DedupeOptions { filter_bytes, store_bytes, temp_dir }, filter_bytes + bytes)
 }
