@@ -1,6 +1,5 @@
 //! How many different values each group has: one set for all groups, not a set for each.
 
-use ahash::RandomState;
 use hashbrown::HashSet;
 
 use crate::aggregate::format::{self, Damaged, Reader};
@@ -13,7 +12,7 @@ use crate::chunk::{ColumnView, Physical, Selection};
 pub(super) struct Distinct {
     physical: Physical,
     /// Group, and the word of the value: one of `ordered`, or the dictionary's for text.
-    pairs: HashSet<(u32, u64), RandomState>,
+    pairs: HashSet<(u32, u64)>,
     counts: Vec<u64>,
     texts: TextWords,
     /// The pairs in order, as far as `store` has needed them.

@@ -7,8 +7,7 @@ use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
-use ahash::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::aggregate::direct::DirectIndex;
 use crate::aggregate::guesses::{Guesses, NO_GROUP};
@@ -28,7 +27,7 @@ pub(super) struct GroupKeys {
     words: Vec<u32>,
     table: HashTable<u32>,
     /// Seeded at random, so that no input can be made to collide; results do not depend on it.
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     direct: DirectIndex,
     guesses: Guesses,
     /// The key tuples of the rows at hand, kept for its allocation.
@@ -64,7 +63,7 @@ impl GroupKeys {
             columns,
             words: Vec::new(),
             table: HashTable::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             direct: DirectIndex::default(),
             guesses: Guesses::default(),
             row_words: Vec::new(),
@@ -328,7 +327,7 @@ fn ranks(word_of_rank: &[u32]) -> Vec<u32> {
 }
 
 #[inline(always)]
-fn hash_of(hasher: &RandomState, words: &[u32]) -> u64 {
+fn hash_of(hasher: &DefaultHashBuilder, words: &[u32]) -> u64 {
     let mut state = hasher.build_hasher();
     for pair in words.chunks(2) {
         state.write_u64(pair.iter().fold(0, |pair, word| pair << 32 | u64::from(*word)));

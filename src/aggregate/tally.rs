@@ -1,7 +1,6 @@
 //! Counts of rows, and exact sums of integers and decimals with the counts that go with them: what nearly every aggregation
 //! has. All of a group lies together, so that a row touches one place in memory however many sums there are.
 
-use ahash::RandomState;
 use hashbrown::HashMap;
 
 use crate::aggregate::accumulator::{DoesNotFit, collect, count, double};
@@ -21,7 +20,7 @@ pub(super) struct Tally {
     /// For each group and sum the rows that have no value; nothing as long as all have one.
     nulls: Vec<u64>,
     /// What has left the 64 bits of a sum, in units of 2^64, by the place of the sum among all words. Few sums ever need it.
-    carries: HashMap<usize, i64, RandomState>,
+    carries: HashMap<usize, i64>,
     /// The values of arguments that are not there row by row, kept for their allocations.
     gathered: Vec<Vec<i64>>,
 }
@@ -240,7 +239,7 @@ fn add(sum: &mut u64, value: i64, overflow: impl FnOnce(i64)) {
 /// Apart, so that the loops around `add` stay small.
 #[cold]
 #[inline(never)]
-fn carry(carries: &mut HashMap<usize, i64, RandomState>, at: usize, carry: i64) {
+fn carry(carries: &mut HashMap<usize, i64>, at: usize, carry: i64) {
     *carries.entry(at).or_default() += carry;
 }
 

@@ -1,9 +1,10 @@
 //! Typed vectors with validity: what a chunk is made of. Knows nothing of files, SQL or SQLite.
 
+use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 
-use ahash::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::chunk::schema::{DataType, Physical};
 use crate::chunk::{calendar, decimal};
@@ -27,10 +28,17 @@ pub struct Span {
 }
 
 impl Span {
+    /// Its places among the bytes of the buffer.
+    #[inline]
+    pub fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.len as usize
+    }
+
     /// The stretch of these bytes.
     #[inline]
     fn of(self, bytes: &[u8]) -> &[u8] {
-        &bytes[self.start as usize..self.start as usize + self.len as usize]
+        &bytes[self.range()]
     }
 }
 
@@ -83,7 +91,7 @@ impl TextBuilder {
 struct SharedTexts {
     text: TextBuilder,
     known: HashTable<Span>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     is_over: bool,
 }
 

@@ -1,9 +1,9 @@
 //! Distinct texts, numbered in order of first appearance. Knows nothing of NULL, and of what the numbers are for.
 
 use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 
-use ahash::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::chunk::column::{Span, Text};
 
@@ -20,7 +20,7 @@ pub struct Interner {
     text_bytes: usize,
     table: HashTable<Entry>,
     /// Seeded at random, so that no input can be made to collide; numbers do not depend on it.
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 /// As small as it can be, so that the table stays in the cache, but no smaller: with its hash, hardly another text is taken
@@ -32,8 +32,11 @@ struct Entry {
     number: u32,
 }
 
+/// Texts that are looked for together: as many as the first cache holds the heads of.
+const BATCH: usize = 128;
+
 /// What a text begins with, so that few texts have to be looked at beyond it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Head {
     /// The first bytes, with zeros behind a shorter text.
     bytes: [u8; Head::BYTES],
@@ -57,51 +60,60 @@ impl Interner {
 
     /// Replaces `numbers` by the numbers of the values at `rows`.
     ///
-    /// In several passes, so that the processor has the cache misses of many rows under way at once: the first hashes, the
-    /// second finds the number that is most probably the right one, the others look at the text.
+    /// Batch by batch, and each in several passes, so that the processor has the cache misses of many rows under way at once:
+    /// the first hashes, the second finds the number that is most probably the right one, the third brings what is known of
+    /// its text into the cache, and the last looks at that.
     ///
     /// # Panics
     /// Like `number`.
-    pub fn numbers(&mut self, text: &Text, rows: impl Iterator<Item = usize> + Clone, numbers: &mut Vec<u32>) {
-        const BATCH: usize = 512;
-        let mut hashes = [0; BATCH];
-        let mut rest = rows.clone();
+    pub fn numbers(&mut self, text: &Text, mut rows: impl Iterator<Item = usize> + Clone, numbers: &mut Vec<u32>) {
+        let (mut heads, mut hashes) = ([Head::default(); BATCH], [0; BATCH]);
         numbers.clear();
         loop {
+            let (batch, first) = (rows.clone(), numbers.len());
             let mut hashed = 0;
-            for (hash, row) in hashes.iter_mut().zip(&mut rest) {
-                *hash = Head::new(&text.bytes, text.spans[row]).hash(&self.hasher, || text.get(row));
+            for ((head, hash), row) in heads.iter_mut().zip(&mut hashes).zip(&mut rows) {
+                *head = Head::new(&text.bytes, text.spans[row]);
+                *hash = head.hash(&self.hasher, || text.get(row));
                 hashed += 1;
             }
             let probable = |hash: &u64| self.table.find(*hash, |entry| entry.hash == *hash as u32);
             numbers.extend(
                 hashes[..hashed].iter().map(|hash| probable(hash).map_or(Interner::NO_NUMBER, |entry| entry.number)),
             );
-            if hashed < BATCH {
-                break;
+            let numbers = &mut numbers[first..];
+            let len_of = |number: &u32| self.heads.get(*number as usize).map_or(0, |head| head.len);
+            black_box(numbers.iter().fold(0, |all, number| all | len_of(number)));
+            for ((number, head), row) in numbers.iter_mut().zip(&heads).zip(batch) {
+                if *number == Interner::NO_NUMBER || !self.is(*number, *head, || text.get(row)) {
+                    *number = self.number_of(*head, text.get(row)).0;
+                }
             }
-        }
-        self.reject_others(text, rows.clone(), numbers);
-        for (row, number) in rows.zip(numbers).filter(|(_, number)| **number == Interner::NO_NUMBER) {
-            *number = self.number(text, row).0;
+            if hashed < BATCH {
+                return;
+            }
         }
     }
 
     /// Replaces each number that is not the one of its row's text by `NO_NUMBER`, which stays as it is.
     ///
-    /// In two passes: the first, which looks at lengths only, brings what the second needs into the cache.
-    pub fn reject_others(&self, text: &Text, rows: impl Iterator<Item = usize> + Clone, numbers: &mut [u32]) {
-        for (number, row) in numbers.iter_mut().zip(rows.clone()) {
-            let head = self.heads.get(*number as usize);
-            if head.is_none_or(|head| head.len != text.spans[row].len) {
-                *number = Interner::NO_NUMBER;
+    /// Batch by batch, and each in two passes: the first, which looks at lengths only, brings what the second needs into the
+    /// cache.
+    pub fn reject_others(&self, text: &Text, mut rows: impl Iterator<Item = usize> + Clone, numbers: &mut [u32]) {
+        for numbers in numbers.chunks_mut(BATCH) {
+            let batch = rows.clone();
+            for (number, row) in numbers.iter_mut().zip(&mut rows) {
+                let head = self.heads.get(*number as usize);
+                if head.is_none_or(|head| head.len != text.spans[row].len) {
+                    *number = Interner::NO_NUMBER;
+                }
             }
-        }
-        for (number, row) in numbers.iter_mut().zip(rows) {
-            let is_other = *number != Interner::NO_NUMBER
-                && !self.is(*number, Head::new(&text.bytes, text.spans[row]), || text.get(row));
-            if is_other {
-                *number = Interner::NO_NUMBER;
+            for (number, row) in numbers.iter_mut().zip(batch) {
+                let is_other = *number != Interner::NO_NUMBER
+                    && !self.is(*number, Head::new(&text.bytes, text.spans[row]), || text.get(row));
+                if is_other {
+                    *number = Interner::NO_NUMBER;
+                }
             }
         }
     }
@@ -216,7 +228,7 @@ impl Head {
     }
 
     #[inline(always)]
-    fn hash<'a>(&self, hasher: &RandomState, text: impl FnOnce() -> &'a [u8]) -> u64 {
+    fn hash<'a>(&self, hasher: &DefaultHashBuilder, text: impl FnOnce() -> &'a [u8]) -> u64 {
         let mut state = hasher.build_hasher();
         // All words of every text: a branch by its length would often be mispredicted.
         let [first, second, third] = [0, 1, 2].map(|word| u64::from_le_bytes(self.bytes.as_chunks().0[word]));

@@ -148,13 +148,21 @@ impl<'a> Pass<'a> {
 impl Progress<'_> {
     /// Nothing is read of a text that has no quotes.
     fn texts(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, spans: &mut Vec<Span>, context: &mut Context<'_>) {
-        let fields = context.records.column(self.column.field, rows.clone());
-        for (row, (start, end)) in rows.zip(fields) {
-            let value = if self.quoted.is_next(row) { context.unquoted(bytes, start..end) } else { start..end };
-            if context.nulls.contain(bytes, &value) {
-                self.null(row, context);
+        let span = |field: Range<usize>| Span { start: field.start as u32, len: field.len() as u32 };
+        let first = spans.len();
+        spans.extend(context.records.column(self.column.field, rows.clone()).map(|(start, end)| span(start..end)));
+        for row in self.quoted.until(rows.end) {
+            let field = &mut spans[first + row - rows.start];
+            *field = span(context.unquoted(bytes, field.range()));
+        }
+        // Few columns have a NULL in every tile.
+        let is_some_empty = spans[first..].iter().fold(false, |is_some, text| is_some | (text.len == 0));
+        if context.nulls.are_in(is_some_empty) {
+            for (row, text) in rows.zip(&spans[first..]) {
+                if context.nulls.contain(bytes, &text.range()) {
+                    self.null(row, context);
+                }
             }
-            spans.push(Span { start: value.start as u32, len: value.len() as u32 });
         }
     }
 
@@ -170,12 +178,12 @@ impl Progress<'_> {
         from_scalar: impl Fn(&Scalar) -> T,
     ) {
         let fields = context.records.column(self.column.field, rows.clone());
-        for (row, (start, end)) in rows.zip(fields) {
+        values.extend(rows.zip(fields).map(|(row, (start, end))| {
             let is_slow = self.quoted.is_next(row) || context.nulls.contain(bytes, &(start..end));
             let value = if is_slow { None } else { fast(bytes, start..end) };
             let value = value.or_else(|| self.slow(row, &bytes[start..end], context).as_ref().map(&from_scalar));
-            values.push(value.unwrap_or_default());
-        }
+            value.unwrap_or_default()
+        }));
     }
 
     #[cold]
@@ -241,6 +249,11 @@ impl Nulls {
         Nulls { empty: texts.iter().any(String::is_empty), others }
     }
 
+    /// Whether one of some texts may mean NULL, of which one or none is empty.
+    fn are_in(&self, is_some_empty: bool) -> bool {
+        self.empty && is_some_empty || !self.others.is_empty()
+    }
+
     #[inline]
     fn contain(&self, bytes: &[u8], text: &Range<usize>) -> bool {
         if text.is_empty() { self.empty } else { self.others.iter().any(|null| **null == bytes[text.clone()]) }
@@ -265,6 +278,15 @@ impl<'a> Quoted<'a> {
             self.1 = self.0.next();
         }
         is_quoted
+    }
+
+    /// The next rows with quotes that stand in front of `end`.
+    fn until(&mut self, end: usize) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || {
+            let row = self.1.filter(|row| (*row as usize) < end)?;
+            self.1 = self.0.next();
+            Some(row as usize)
+        })
     }
 }
 

@@ -44,14 +44,11 @@ pub(super) fn decimal(bytes: &[u8], field: Range<usize>, precision: u8, scale: u
 #[inline]
 pub(super) fn date(bytes: &[u8], field: Range<usize>) -> Option<i64> {
     let text: &[u8; 10] = bytes[field].try_into().ok()?;
-    let digit = |at: usize| u32::from(text[at].wrapping_sub(b'0'));
-    let wrong = [0, 1, 2, 3, 5, 6, 8, 9].iter().fold(false, |wrong, at| wrong | (digit(*at) > 9));
-    if wrong || text[4] != b'-' || text[7] != b'-' {
-        return None;
-    }
-    let year = digit(0) * 1000 + digit(1) * 100 + digit(2) * 10 + digit(3);
-    let (month, day) = (digit(5) * 10 + digit(6), digit(8) * 10 + digit(9));
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
+    let pairs = four_pairs(u64::from_le_bytes([y1, y2, y3, y4, m1, m2, d1, d2]))?;
+    let [century, year_of_century, month, day] = [0, 16, 32, 48].map(|lane| (pairs >> lane) as u32 & 0xFFFF);
+    let year = century * 100 + year_of_century;
+    let leap = if year_of_century == 0 { century } else { year_of_century }.is_multiple_of(4);
     let last = *DAYS_OF_MONTH.get(month as usize)? + u32::from(leap && month == 2);
     if day == 0 || day > last {
         return None;
@@ -119,16 +116,21 @@ fn last_eight(bytes: &[u8], text: &Range<usize>) -> Option<u64> {
     Some(word & text_mask | bytes_of(b'0') & !text_mask)
 }
 
+/// Eight digits as four numbers of two, in 16 bits each.
 #[inline]
-fn eight_digits(word: u64) -> Option<i64> {
+fn four_pairs(word: u64) -> Option<u64> {
     // High nibbles are 3 for digits and some more, and still are with six added only for digits.
     let high = bytes_of(0xF0);
     if (word & high) | ((word.wrapping_add(bytes_of(6)) & high) >> 4) != bytes_of(0x33) {
         return None;
     }
+    Some((word & bytes_of(0x0F)).wrapping_mul((10 << 8) + 1) >> 8 & 0x00FF_00FF_00FF_00FF)
+}
+
+#[inline]
+fn eight_digits(word: u64) -> Option<i64> {
     // Neighbours join: digits to pairs, pairs to fours, fours to all eight.
-    let pairs = (word & bytes_of(0x0F)).wrapping_mul((10 << 8) + 1) >> 8;
-    let fours = (pairs & 0x00FF_00FF_00FF_00FF).wrapping_mul((100 << 16) + 1) >> 16;
+    let fours = four_pairs(word)?.wrapping_mul((100 << 16) + 1) >> 16;
     let eight = (fours & 0x0000_FFFF_0000_FFFF).wrapping_mul((10_000 << 32) + 1) >> 32;
     Some(eight as i64)
 }

@@ -1,6 +1,8 @@
 //! A small table in memory, found by its primary key. Where its rows come from is the plan's business.
 
-use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::chunk::{Cell, Column, Field};
 
@@ -11,7 +13,7 @@ pub struct Lookup {
     columns: Vec<Column>,
     key: usize,
     rows: HashTable<u32>,
-    hasher: ahash::RandomState,
+    hasher: DefaultHashBuilder,
 }
 
 impl Lookup {
@@ -24,7 +26,7 @@ impl Lookup {
     /// The row whose key is NULL or a DOUBLE, or was seen before.
     pub fn new(fields: Vec<Field>, mut columns: Vec<Column>, key: usize) -> Result<Self, usize> {
         columns.iter_mut().for_each(Column::shrink_to_fit);
-        let hasher = ahash::RandomState::new();
+        let hasher = DefaultHashBuilder::default();
         let keys = &columns[key];
         let mut rows = HashTable::with_capacity(keys.len());
         let hash_of_row = |row: &u32| hash(&hasher, keys.get(*row as usize)).unwrap_or_default();
@@ -79,7 +81,7 @@ impl Lookup {
 
 /// The hash of a value that can be a key.
 #[inline]
-fn hash(hasher: &ahash::RandomState, key: Cell<'_>) -> Option<u64> {
+fn hash(hasher: &DefaultHashBuilder, key: Cell<'_>) -> Option<u64> {
     match key {
         Cell::Int(value) => Some(hasher.hash_one(value)),
         Cell::Bool(value) => Some(hasher.hash_one(value)),

@@ -41,7 +41,7 @@ enum Numbered {
     Texts(Interner, Vec<u32>),
     Days(Days),
     /// Entries of two other dictionaries.
-    Pairs(HashMap<(u32, u32), u32, ahash::RandomState>),
+    Pairs(HashMap<(u32, u32), u32>),
 }
 
 /// Dates near the first one are found by their distance from it.
@@ -50,7 +50,7 @@ struct Days {
     /// The first day that `near` has.
     base: Option<i64>,
     near: Vec<u32>,
-    far: HashMap<i64, u32, ahash::RandomState>,
+    far: HashMap<i64, u32>,
 }
 
 const UNKNOWN: u32 = u32::MAX;
@@ -89,25 +89,28 @@ impl Dictionary {
         codes.clear();
         match (&mut self.values, &column.values) {
             (Numbered::Texts(interner, code_of), Values::Text(text)) => {
-                let valid_rows = (0..column.len()).filter(|row| column.is_valid(*row));
-                interner.numbers(text, valid_rows, &mut self.numbers);
+                let rows = 0..column.len();
+                match &column.validity {
+                    None => interner.numbers(text, rows.clone(), &mut self.numbers),
+                    Some(valid) => interner.numbers(text, rows.clone().filter(|row| valid[*row]), &mut self.numbers),
+                }
                 code_of.resize(interner.len(), UNKNOWN);
                 let mut numbers = self.numbers.iter();
-                for row in 0..column.len() {
+                codes.extend(rows.map(|row| {
                     let number = if column.is_valid(row) { numbers.next() } else { None };
                     let known = match number {
                         Some(number) => &mut code_of[*number as usize],
                         None => self.null_code.get_or_insert(UNKNOWN),
                     };
-                    codes.push(code(known, &mut self.count, row, &mut fresh));
-                }
+                    code(known, &mut self.count, row, &mut fresh)
+                }));
             }
             (Numbered::Days(days), Values::Int(values)) => {
-                for (row, value) in values.iter().enumerate() {
+                codes.extend(values.iter().enumerate().map(|(row, value)| {
                     let known =
                         if column.is_valid(row) { days.slot(*value) } else { self.null_code.get_or_insert(UNKNOWN) };
-                    codes.push(code(known, &mut self.count, row, &mut fresh));
-                }
+                    code(known, &mut self.count, row, &mut fresh)
+                }));
             }
             (_, values) => unreachable!("no dictionary of this kind is made for {:?}", values.physical()),
         }
