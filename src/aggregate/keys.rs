@@ -26,7 +26,7 @@ pub(super) struct GroupKeys {
     /// The key tuples of the groups, one behind the other.
     words: Vec<u32>,
     table: HashTable<u32>,
-    /// Seeded at random, so that no input can be made to collide; results do not depend on it.
+    /// Seeded anew each time, so that no input can be prepared to collide; results do not depend on it.
     hasher: DefaultHashBuilder,
     direct: DirectIndex,
     guesses: Guesses,

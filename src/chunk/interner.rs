@@ -19,7 +19,7 @@ pub struct Interner {
     long_ends: Vec<usize>,
     text_bytes: usize,
     table: HashTable<Entry>,
-    /// Seeded at random, so that no input can be made to collide; numbers do not depend on it.
+    /// Seeded anew each time, so that no input can be prepared to collide; numbers do not depend on it.
     hasher: DefaultHashBuilder,
 }
 

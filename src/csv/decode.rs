@@ -149,17 +149,15 @@ impl Progress<'_> {
     /// Nothing is read of a text that has no quotes.
     fn texts(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, spans: &mut Vec<Span>, context: &mut Context<'_>) {
         let span = |field: Range<usize>| Span { start: field.start as u32, len: field.len() as u32 };
-        let first = spans.len();
         spans.extend(context.records.column(self.column.field, rows.clone()).map(|(start, end)| span(start..end)));
         for row in self.quoted.until(rows.end) {
-            let field = &mut spans[first + row - rows.start];
-            *field = span(context.unquoted(bytes, field.range()));
+            spans[row] = span(context.unquoted(bytes, spans[row].range()));
         }
         // Few columns have a NULL in every tile.
-        let is_some_empty = spans[first..].iter().fold(false, |is_some, text| is_some | (text.len == 0));
+        let is_some_empty = spans[rows.clone()].iter().fold(false, |is_some, text| is_some | (text.len == 0));
         if context.nulls.are_in(is_some_empty) {
-            for (row, text) in rows.zip(&spans[first..]) {
-                if context.nulls.contain(bytes, &text.range()) {
+            for row in rows {
+                if context.nulls.contain(bytes, &spans[row].range()) {
                     self.null(row, context);
                 }
             }
@@ -477,6 +475,29 @@ mod tests {
         let input = format!("{}\n", "x".repeat(Reject::MAX_VALUE_BYTES + 1));
         let (_, decoded) = decode(&input, 1, vec![column(0, "a", DataType::Integer)], &[""]);
         assert_eq!(decoded.rejects[0].value.len(), Reject::MAX_VALUE_BYTES);
+    }
+
+    #[test]
+    fn quotes_and_nulls_are_found_in_every_tile() {
+        let text = |row: usize| match row % 11 {
+            0 => String::new(),
+            3 | 7 => format!("\"{row},\"\"\""),
+            8 => "\"\"".to_owned(),
+            _ => row.to_string(),
+        };
+        let rows = 3 * TILE_ROWS;
+        let input: String = (0..rows).map(|row| format!("{row},{}\n", text(row))).collect();
+        let columns = vec![column(0, "a", DataType::Integer), column(1, "b", DataType::Text)];
+        let (_, decoded) = decode(&input, 2, columns, &[""]);
+        for row in 0..rows {
+            let value = match row % 11 {
+                0 | 8 => Scalar::Null,
+                3 | 7 => Scalar::Text(format!("{row},\"").into_bytes().into()),
+                _ => Scalar::Text(row.to_string().into_bytes().into()),
+            };
+            assert_eq!(decoded.columns[1].get(row).to_scalar(), value, "row {row}");
+            assert_eq!(decoded.columns[0].get(row), Cell::Int(row as i64));
+        }
     }
 
     #[test]
