@@ -6,6 +6,7 @@ use std::hint::black_box;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::chunk::column::{Span, Text};
+use crate::chunk::serials::Serials;
 
 /// Numbers texts, and keeps one copy of each.
 ///
@@ -19,6 +20,7 @@ pub struct Interner {
     long_ends: Vec<usize>,
     text_bytes: usize,
     table: HashTable<Entry>,
+    serials: Serials,
     /// Seeded anew each time, so that no input can be prepared to collide; numbers do not depend on it.
     hasher: DefaultHashBuilder,
 }
@@ -60,15 +62,24 @@ impl Interner {
 
     /// Replaces `numbers` by the numbers of the values at `rows`.
     ///
-    /// Batch by batch, and each in several passes, so that the processor has the cache misses of many rows under way at once:
-    /// the first hashes, the second finds the number that is most probably the right one, the third brings what is known of
-    /// its text into the cache, and the last looks at that.
+    /// Where texts have no serials, batch by batch, and each in several passes, so that the processor has the cache misses of
+    /// many rows under way at once: the first hashes, the second finds the number that is most probably the right one, the
+    /// third brings what is known of its text into the cache, and the last looks at that.
     ///
     /// # Panics
     /// Like `number`.
     pub fn numbers(&mut self, text: &Text, mut rows: impl Iterator<Item = usize> + Clone, numbers: &mut Vec<u32>) {
-        let (mut heads, mut hashes) = ([Head::default(); BATCH], [0; BATCH]);
         numbers.clear();
+        if self.serials.pay() {
+            self.serials.find(text, rows.clone(), numbers);
+            for (number, row) in numbers.iter_mut().zip(rows).filter(|(number, _)| **number == Interner::NO_NUMBER) {
+                *number = self.number(text, row).0;
+                self.serials.note(text.get(row), *number, self.heads.len());
+            }
+            self.serials.count(numbers.len());
+            return;
+        }
+        let (mut heads, mut hashes) = ([Head::default(); BATCH], [0; BATCH]);
         loop {
             let (batch, first) = (rows.clone(), numbers.len());
             let mut hashed = 0;
@@ -153,6 +164,7 @@ impl Interner {
         self.long_ends.clear();
         self.text_bytes = 0;
         self.table.clear();
+        self.serials.clear();
     }
 
     /// The heap that it holds, in bytes, allocated capacity included.
@@ -161,6 +173,7 @@ impl Interner {
             + self.long.capacity()
             + self.long_ends.capacity() * size_of::<usize>()
             + self.table.allocation_size()
+            + self.serials.memory_bytes()
     }
 
     #[inline]
@@ -269,10 +282,15 @@ mod tests {
     use std::collections::HashMap;
 
     proptest! {
-        /// Texts of few letters and all lengths around that of a head, zero bytes among them, with any bytes behind them.
+        /// Texts of few letters and digits and all lengths around that of a head, zero bytes among them, with any bytes behind
+        /// them.
         #[test]
         fn equal_texts_have_one_number_and_others_another(
-            values in proptest::collection::vec(proptest::collection::vec(0u8..2, 0..28), 0..200),
+            values in proptest::collection::vec(
+                proptest::collection::vec(proptest::sample::select(b"\0\x0112".to_vec()), 0..28),
+                0..200,
+            ),
+            has_serials in any::<bool>(),
         ) {
             let mut builder = TextBuilder::default();
             values.iter().for_each(|value| builder.push(value));
@@ -289,6 +307,9 @@ mod tests {
             prop_assert_eq!(interner.len(), known.len());
             let rows = (0..values.len()).filter(|row| row % 5 != 0);
             let mut numbers = vec![7];
+            if !has_serials {
+                interner.serials.give_up();
+            }
             interner.numbers(&text, rows.clone(), &mut numbers);
             prop_assert_eq!(&numbers, &rows.clone().map(|row| known[&values[row]]).collect::<Vec<_>>());
             // Of guesses, only the right ones stay.
@@ -299,6 +320,8 @@ mod tests {
                 prop_assert_eq!(guesses, values.iter().map(is_right).collect::<Vec<_>>());
             }
             let (mut anew, mut others) = (Interner::default(), Vec::new());
+            anew.serials = Serials::clone(&interner.serials);
+            anew.clear();
             anew.numbers(&text, rows.clone(), &mut others);
             let texts = rows.map(|row| &values[row][..]);
             prop_assert!(texts.eq(others.iter().map(|number| anew.get(*number))));

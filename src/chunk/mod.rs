@@ -7,6 +7,7 @@ pub mod decimal;
 pub mod interner;
 pub mod parse;
 pub mod schema;
+mod serials;
 
 use std::fmt;
 
