@@ -21,7 +21,7 @@ use crate::run::figures::FeedFigures;
 use crate::run::groups::{FeedGroups, PartialGroups, Spiller};
 use crate::run::load;
 use crate::run::load::OpenLoad;
-use crate::run::memory::{GroupSpace, block_bytes, dedupe_options};
+use crate::run::memory::{GroupSpace, block_bytes, buffer_count, dedupe_options};
 use crate::run::reader::{MemberStart, ReadMember, StreamingReader, Work};
 use crate::run::sequence::Sequencer;
 use crate::run::tables::{Target, load_layout};
@@ -29,9 +29,6 @@ use crate::run::worker::{Outcome, WatermarkFilter, Worker};
 use crate::run::{Options, Progress, Stages};
 use crate::sink::{DeadLetterWriter, KeyState, Mode, Sink};
 use crate::source::Input;
-
-/// Two blocks a worker: one in hand, one waiting; and two more for the reader and the writer.
-const BUFFERS_PER_WORKER: usize = 2;
 
 /// A feed to run.
 pub(super) struct FeedRun<'a> {
@@ -79,7 +76,13 @@ impl FeedRun<'_> {
     ) -> Result<FeedOutcome> {
         let FeedStart { mut load, members, watermark, figures } = start;
         let (inputs, mode) = (self.inputs, sink.mode());
-        let buffer_count = self.buffer_count();
+        let on_disk = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&on_disk);
+        let shutdown = self.options.shutdown.clone();
+        let dedupe = load.as_ref().filter(|load| load.key != KeyState::Unkeyed && mode != Mode::Upsert);
+        let dedupe = dedupe.map(|_| dedupe_options(inputs, self.options));
+        let dedupe_bytes = dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let (buffer_count, block_bytes) = self.buffers(dedupe_bytes);
         let (blocks_in, blocks_out) = bounded(buffer_count);
         let (outcomes_in, outcomes_out) = bounded(buffer_count);
         let (ordered_in, ordered_out) = bounded(buffer_count);
@@ -88,12 +91,6 @@ impl FeedRun<'_> {
             // The channel has room for all of them.
             let _ = buffers_in.send(Vec::new());
         }
-        let on_disk = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&on_disk);
-        let shutdown = self.options.shutdown.clone();
-        let dedupe = load.as_ref().filter(|load| load.key != KeyState::Unkeyed && mode != Mode::Upsert);
-        let dedupe = dedupe.map(|_| dedupe_options(inputs, self.options));
-        let dedupe_bytes = dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
         let deduplicator = dedupe.map(|(options, _)| Deduplicator::new(&options));
         let known = load.as_mut().map(|load| std::mem::take(&mut load.known));
         let hasher = KeyHasher::new();
@@ -102,7 +99,7 @@ impl FeedRun<'_> {
         let reader = StreamingReader {
             feed: self.feed,
             inputs,
-            block_bytes: self.block_bytes(dedupe_bytes),
+            block_bytes,
             sample: self.options.sample,
             on_read: Arc::new(move |bytes| {
                 counter.fetch_add(bytes, Ordering::Relaxed);
@@ -198,15 +195,13 @@ impl FeedRun<'_> {
         self.options.temp_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
-    fn buffer_count(&self) -> usize {
-        self.options.threads * BUFFERS_PER_WORKER + 2
-    }
-
-    /// The size of blocks, when so many bytes are taken by something else than lookups.
-    pub(super) fn block_bytes(&self, taken: u64) -> usize {
+    /// How many buffers there are for blocks, and how large blocks are, when so many bytes are taken by something else than
+    /// lookups.
+    pub(super) fn buffers(&self, taken: u64) -> (usize, usize) {
         let lookups: usize = self.plan.lookups.iter().map(|lookup| lookup.data.memory_bytes()).sum();
         let free = self.options.memory_limit_bytes.saturating_sub(taken + lookups as u64);
-        block_bytes(self.options.block_bytes, self.buffer_count(), free)
+        let count = buffer_count(self.options.threads, free);
+        (count, block_bytes(self.options.block_bytes, count, free))
     }
 
     /// Opens the table of a feed that is loaded, and finds out what is left to do.

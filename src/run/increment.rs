@@ -154,7 +154,7 @@ fn verify(run: &FeedRun<'_>, prefixes: &[PrefixEntry]) -> Result<Verdict> {
     let verifier = Verifier {
         feed: run.feed,
         threads: run.options.threads,
-        block_bytes: run.block_bytes(0),
+        block_bytes: run.buffers(0).1,
         shutdown: &run.options.shutdown,
     };
     verifier.verify(run.inputs, prefixes)

@@ -25,10 +25,28 @@ const BLOCK_SHARE: u64 = 3;
 /// Smaller blocks cost more to hand around than to work on.
 const LEAST_BLOCK_BYTES: u64 = 4 << 10;
 
+/// Smaller blocks cost more than further ones gain.
+const SMALL_BLOCK_BYTES: u64 = 64 << 10;
+
+/// A worker has one block in hand and one waiting; and two more are with the reader and the writer. Further ones are for the
+/// time that these two may have to wait for a processor while all of them are busy with workers: with six a worker, they seldom
+/// run out of blocks.
+const BUFFERS_PER_WORKER: [usize; 2] = [2, 6];
+const OTHER_BUFFERS: usize = 2;
+
+/// How many blocks there are at once. As many as do any good, unless they have to be small for that.
+pub(super) fn buffer_count(threads: usize, limit: u64) -> usize {
+    let [fewest, most] = BUFFERS_PER_WORKER.map(|buffers| threads * buffers + OTHER_BUFFERS);
+    ((fitting_bytes(limit) / SMALL_BLOCK_BYTES) as usize).clamp(fewest, most)
+}
+
 /// The size of blocks, so that as many as there are buffers fit into their share of the limit, whatever is in them.
 pub(super) fn block_bytes(wanted: usize, buffers: usize, limit: u64) -> usize {
-    let fitting = limit / BLOCK_SHARE / BYTES_PER_BLOCK_BYTE / buffers as u64;
-    wanted.min(fitting.max(LEAST_BLOCK_BYTES) as usize)
+    wanted.min((fitting_bytes(limit) / buffers as u64).max(LEAST_BLOCK_BYTES) as usize)
+}
+
+fn fitting_bytes(limit: u64) -> u64 {
+    limit / BLOCK_SHARE / BYTES_PER_BLOCK_BYTE
 }
 
 /// The share of what is not reserved that the Bloom filter of a load may take, in percent: all of its usual size when the
@@ -200,6 +218,14 @@ mod tests {
         assert_eq!(block_bytes(256 << 10, 6, 1_000_000_000), 256 << 10);
         assert_eq!(block_bytes(256 << 10, 6, 256_000_000), 148_148);
         assert_eq!(block_bytes(256 << 10, 1000, 64_000_000), 4096);
+    }
+
+    #[test]
+    fn there_are_more_buffers_where_they_need_not_be_small() {
+        assert_eq!(buffer_count(2, 16_000_000), 6);
+        assert_eq!(buffer_count(2, 256_000_000), 13);
+        assert_eq!(buffer_count(2, 64_000_000_000), 14);
+        assert_eq!(buffer_count(64, 256_000_000), 130);
     }
 
     #[test]
