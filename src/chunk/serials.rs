@@ -235,6 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_differs_elsewhere_is_another() {
+        for (noted, others) in [
+            ("AB00004321", vec!["AC00004321", "BB00004321", "AB0000432", "AB000043210", "AB00004320"]),
+            ("article 17", vec!["artikle 17", "Article 17", "article_17", "article 1:", "article 1/", "article 1w"]),
+            ("ST017", vec!["SU017", "TS017", "ST0\u{1}7", "ST01\u{7}", "ST0q7", "017", "00017", "ST17", "ST017 "]),
+            ("7", vec!["\u{7}", "G", "w", "8", "07", ""]),
+        ] {
+            let mut serials = Serials::default();
+            serials.note(noted.as_bytes(), 5, 1);
+            assert_eq!(found(&serials, &[noted]), [5]);
+            assert_eq!(found(&serials, &others), vec![Interner::NO_NUMBER; others.len()], "beside {noted}");
+        }
+    }
+
+    #[test]
     fn they_are_given_up_when_they_do_not_pay() {
         let (mut few, mut far) = (Serials::default(), Serials::default());
         for at in 0..Serials::WINDOW_ROWS {
