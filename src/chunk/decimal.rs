@@ -114,6 +114,19 @@ pub fn format(units: i128, scale: u8) -> String {
     format!("{sign}{}.{:0width$}", magnitude / divisor, magnitude % divisor, width = usize::from(scale))
 }
 
+/// Eight digits, one a byte and the first of them lowest, as four numbers of two in 16 bits each.
+#[inline]
+pub(crate) fn digit_pairs(digits: u64) -> u64 {
+    digits.wrapping_mul((10 << 8) + 1) >> 8 & 0x00FF_00FF_00FF_00FF
+}
+
+/// The one number of eight digits that such pairs make: pairs join to fours, fours to all eight.
+#[inline]
+pub(crate) fn number_of_pairs(pairs: u64) -> u64 {
+    let fours = pairs.wrapping_mul((100 << 16) + 1) >> 16 & 0x0000_FFFF_0000_FFFF;
+    fours.wrapping_mul((10_000 << 32) + 1) >> 32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Numbers of texts that differ in their last digits only, as the ids of most feeds do: `ST017` is found at place 17 of a table.
 //! Such a text is not hashed, and not compared with any other.
 
+use crate::chunk::decimal::{digit_pairs, number_of_pairs};
 use crate::chunk::{Interner, Span, Text};
 
 /// The numbers of some of the texts of an interner, as long as most of its texts are of a form that has digits at its end.
@@ -40,7 +41,7 @@ impl Serials {
     const WINDOW_ROWS: usize = 1 << 12;
     /// So many places are a small table. A larger one has no more than so many of them for each text.
     const FEW_PLACES: usize = 1 << 16;
-    const PLACES_PER_TEXT: usize = 8;
+    const PLACES_PER_TEXT: usize = 4;
 
     /// Whether looking here first still pays.
     pub(super) fn pay(&self) -> bool {
@@ -108,7 +109,7 @@ impl Serials {
         let places = Serials::FEW_PLACES.max(texts * Serials::PLACES_PER_TEXT);
         let Some(serial) = form.pattern.serial(&bytes).filter(|serial| *serial < places) else { return false };
         if serial >= form.numbers.len() {
-            form.numbers.resize((serial + 1).next_power_of_two(), Interner::NO_NUMBER);
+            form.numbers.resize(serial + 1, Interner::NO_NUMBER);
         }
         form.numbers[serial] = number;
         true
@@ -137,11 +138,7 @@ impl Pattern {
         let [first, second] = words(bytes);
         let digits = second & self.text[1] ^ self.fixed[1];
         let wrong = (digits | digits.wrapping_add(self.six)) & self.wrong | first & self.text[0] ^ self.fixed[0];
-        // Neighbours join: digits to pairs, pairs to fours, fours to all eight.
-        let pairs = digits.wrapping_mul((10 << 8) + 1) >> 8 & 0x00FF_00FF_00FF_00FF;
-        let fours = pairs.wrapping_mul((100 << 16) + 1) >> 16 & 0x0000_FFFF_0000_FFFF;
-        let eight = fours.wrapping_mul((10_000 << 32) + 1) >> 32;
-        (wrong == 0).then_some(eight as usize)
+        (wrong == 0).then_some(number_of_pairs(digit_pairs(digits)) as usize)
     }
 }
 

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::chunk::calendar::MICROS_PER_DAY;
+use crate::chunk::decimal::{digit_pairs, number_of_pairs};
 
 /// `-?digits`, up to 18 of them.
 #[inline]
@@ -124,15 +125,12 @@ fn four_pairs(word: u64) -> Option<u64> {
     if (word & high) | ((word.wrapping_add(bytes_of(6)) & high) >> 4) != bytes_of(0x33) {
         return None;
     }
-    Some((word & bytes_of(0x0F)).wrapping_mul((10 << 8) + 1) >> 8 & 0x00FF_00FF_00FF_00FF)
+    Some(digit_pairs(word & bytes_of(0x0F)))
 }
 
 #[inline]
 fn eight_digits(word: u64) -> Option<i64> {
-    // Neighbours join: digits to pairs, pairs to fours, fours to all eight.
-    let fours = four_pairs(word)?.wrapping_mul((100 << 16) + 1) >> 16;
-    let eight = (fours & 0x0000_FFFF_0000_FFFF).wrapping_mul((10_000 << 32) + 1) >> 32;
-    Some(eight as i64)
+    Some(number_of_pairs(four_pairs(word)?) as i64)
 }
 
 /// The digits as one number, and how many of them stand behind the point.

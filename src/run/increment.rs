@@ -151,12 +151,9 @@ fn refuse_to_mix(
 }
 
 fn verify(run: &FeedRun<'_>, prefixes: &[PrefixEntry]) -> Result<Verdict> {
-    let verifier = Verifier {
-        feed: run.feed,
-        threads: run.options.threads,
-        block_bytes: run.buffers(0).1,
-        shutdown: &run.options.shutdown,
-    };
+    let (_, block_bytes) = run.buffers(0);
+    let verifier =
+        Verifier { feed: run.feed, threads: run.options.threads, block_bytes, shutdown: &run.options.shutdown };
     verifier.verify(run.inputs, prefixes)
 }
 
