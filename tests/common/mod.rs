@@ -4,6 +4,8 @@
 // Every test file is a crate of its own and uses only a part of this.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod instants;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Cursor, Write as _};

@@ -4,10 +4,8 @@
 use std::fs;
 use std::time::Instant;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
-
 use crate::common::dump;
+use crate::common::instants::Instants;
 use crate::job::{Job, wait};
 
 const KILLS: usize = 40;
@@ -27,19 +25,14 @@ fn a_killed_run_leaves_the_old_state_or_the_new_one() {
     let old_dump = dump(&path);
     let started = Instant::now();
     job.run(&[0]);
-    let duration = started.elapsed();
+    let mut instants = Instants::new(7, started.elapsed());
     let new_dump = dump(&path);
     assert_ne!(old_dump, new_dump);
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
     let (mut killed, mut unchanged) = (0, 0);
     for _ in 0..KILLS {
         let _ = fs::remove_file(job.dir.path("out.db-journal"));
         fs::write(&path, &old).unwrap();
-        let mut child = job.spawn();
-        std::thread::sleep(duration.mul_f64(f64::from(random.next_u32()) / f64::from(u32::MAX)));
-        killed += usize::from(child.try_wait().unwrap().is_none());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        killed += usize::from(instants.kill(&mut job.spawn()).is_none());
         // Whoever opens it next rolls back what was not committed.
         let left = dump(&path);
         assert!(left == old_dump || left == new_dump, "neither the old state nor the new one");

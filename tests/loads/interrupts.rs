@@ -1,12 +1,12 @@
 //! Ctrl-C and SIGTERM: what was read is loaded and told of, and the same command goes on.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 
-use crate::job::{Job, KEYED, lines, signal, wait};
+use crate::job::{Job, KEYED, PATIENCE, lines, signal, wait};
 
 /// Many small batches, so that a run has a second or two in which a signal can reach it.
 const SLOW: &str = "--batch-rows 1 --threads 1 --memory 64MB --json";
@@ -74,6 +74,21 @@ fn a_load_may_be_interrupted_again_and_again() {
     job.content().assert_is(&expected, "after four interrupts");
 }
 
+/// Waits until a process catches SIGINT, which would end it before.
+fn wait_for_handler(child: &Child) {
+    const SIGINT_BIT: u64 = 1 << (2 - 1);
+    let started = Instant::now();
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        if u64::from_str_radix(caught, 16).unwrap() & SIGINT_BIT != 0 {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "no handler: {status}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Runs a pipeline on a stdin that stays open after these bytes, and interrupts it.
 fn stdin_stays_open(bytes: &str, pipeline: &str) -> (Job, Option<i32>) {
     let job = Job::new(pipeline, "");
@@ -88,8 +103,7 @@ fn stdin_stays_open(bytes: &str, pipeline: &str) -> (Job, Option<i32>) {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(bytes.as_bytes()).unwrap();
     stdin.flush().unwrap();
-    // Until the handlers are there, a signal ends any process; nothing but time can tell that they are.
-    std::thread::sleep(Duration::from_secs(1));
+    wait_for_handler(&child);
     signal(&child, "INT");
     let code = wait(&mut child);
     drop(stdin);

@@ -24,7 +24,7 @@ sql = "SELECT k, n FROM f"
 "#;
 
 /// Far beyond what anything here takes; only a process that hangs gets there.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with a command for it.
 pub(crate) struct Job {

@@ -2,40 +2,32 @@
 
 use std::time::Instant;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
-
+use crate::common::instants::Instants;
 use crate::common::zip_of;
 use crate::job::{Job, KEYED, wait};
 
 /// More than are ever needed for the kills wanted, which may come too late for a process.
 const ATTEMPTS_PER_KILL: u32 = 5;
 
-/// Kills runs of a job at instants spread over the time that an undisturbed one takes, and compares the content whenever
-/// one came to its end; then begins anew, until there were enough kills.
+/// Kills runs of a job at instants spread over the time that they take, and compares the content whenever one came to its
+/// end; then begins anew, until there were enough kills.
 fn campaign(seed: u64, kills: u32, make: impl Fn() -> Job) {
     let undisturbed = make();
     let started = Instant::now();
     undisturbed.run(&[0]);
-    let duration = started.elapsed();
+    let mut instants = Instants::new(seed, started.elapsed());
     let expected = undisturbed.content();
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let (mut killed, mut went_on) = (0, false);
     let mut job = make();
     for attempt in 0..kills * ATTEMPTS_PER_KILL {
-        let mut child = job.spawn();
-        std::thread::sleep(duration.mul_f64(random.next_u32() as f64 / f64::from(u32::MAX)));
-        let ended = child.try_wait().unwrap();
-        child.kill().unwrap();
-        let status = child.wait().unwrap();
-        if ended.is_none() && status.code().is_none() {
+        let Some(code) = instants.kill(&mut job.spawn()) else {
             killed += 1;
             if killed == kills {
                 break;
             }
             continue;
-        }
-        assert_eq!(status.code(), Some(0), "attempt {attempt}: {}", job.stderr());
+        };
+        assert_eq!(code, 0, "attempt {attempt}: {}", job.stderr());
         went_on |= has_gone_on(&job);
         job.content().assert_is(&expected, &format!("attempt {attempt}"));
         job = make();

@@ -12,17 +12,13 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rusqlite::Connection;
 
 use crate::common::dump;
-use crate::job::{Content, Job, KEYED, assert_same, lines, open, signal, wait};
+use crate::common::instants::Instants;
+use crate::job::{Content, Job, KEYED, PATIENCE, assert_same, lines, open, signal, wait};
 use crate::kills::records;
 use crate::troubles::on_a_full_disk;
 
 /// More than are ever needed for the kills wanted, which may come too late for a process.
 const ATTEMPTS_PER_KILL: u32 = 5;
-
-/// A number from 0 to 1.
-fn fraction(random: &mut Xoshiro256PlusPlus) -> f64 {
-    f64::from(random.next_u32()) / f64::from(u32::MAX)
-}
 
 /// What a run must leave in the end, and how long it takes when nothing disturbs it.
 fn undisturbed(make: impl Fn() -> Job, code: i32) -> (Content, Duration) {
@@ -32,19 +28,16 @@ fn undisturbed(make: impl Fn() -> Job, code: i32) -> (Content, Duration) {
     (job.content(), started.elapsed())
 }
 
-/// Kills runs of a job at instants spread over the time that an undisturbed one takes. `look` says whether the run was
+/// Kills runs of a job at instants spread over the time that they take. `look` says whether the run was
 /// published before it was killed; then another one begins. The same command again ends every third time as if nothing
 /// had happened.
 fn kill_again_and_again(seed: u64, kills: u32, make: impl Fn() -> Job, look: impl Fn(&Job, &Content) -> bool) {
     let (expected, duration) = undisturbed(&make, 0);
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut instants = Instants::new(seed, duration);
     let (mut killed, mut in_the_middle) = (0, 0);
     let mut job = make();
     for attempt in 0..kills * ATTEMPTS_PER_KILL {
-        let mut child = job.spawn();
-        std::thread::sleep(duration.mul_f64(fraction(&mut random)));
-        child.kill().unwrap();
-        let was_killed = child.wait().unwrap().code().is_none();
+        let was_killed = instants.kill(&mut job.spawn()).is_none();
         killed += u32::from(was_killed);
         in_the_middle += u32::from(was_killed && job.dir.names().iter().any(|name| is_begun(name)));
         let is_published = look(&job, &expected);
@@ -144,13 +137,15 @@ fn a_table_is_added_as_a_whole_or_not_at_all_whenever_a_run_is_killed() {
 
 /// Interrupts runs of a job once they have begun to write, until one of them has stopped in the middle.
 fn interrupt(name: &str, seed: u64, make: impl Fn() -> Job, duration: Duration) -> Job {
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut instants = Instants::new(seed, duration);
     for _ in 0..50 {
         let job = make();
         let mut child = job.spawn();
         wait_for(&job, ".out.db.building", &mut child);
-        std::thread::sleep(duration.mul_f64(fraction(&mut random) * 0.8));
-        if child.try_wait().unwrap().is_none() {
+        instants.wait();
+        let is_running = child.try_wait().unwrap().is_none();
+        instants.note(is_running);
+        if is_running {
             signal(&child, name);
         }
         match wait(&mut child) {
@@ -165,7 +160,7 @@ fn interrupt(name: &str, seed: u64, make: impl Fn() -> Job, duration: Duration) 
 fn wait_for(job: &Job, name: &str, child: &mut Child) {
     let started = Instant::now();
     while !job.dir.has(name) {
-        assert!(started.elapsed() < Duration::from_secs(100), "no {name}");
+        assert!(started.elapsed() < PATIENCE, "no {name}");
         assert!(child.try_wait().unwrap().is_none(), "ended without {name}: {}", job.stderr());
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -314,7 +309,7 @@ fn fill_up(seed: u64, make: impl Fn() -> Job, look: impl Fn(&Job)) {
         let kibibytes = match nth {
             0 => least + 1,
             1 => most - 1,
-            _ => least + (fraction(&mut random) * (most - least) as f64) as u64,
+            _ => least + random.next_u64() % (most - least),
         };
         let job = make();
         let before = job.dir.names();
