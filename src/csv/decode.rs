@@ -7,7 +7,9 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use crate::chunk::{Column, DataType, Physical, Reject, RejectCode, Scalar, Selection, Span, Text, Values, parse};
+use crate::csv::lanes::{Kind, LANES, Lanes};
 use crate::csv::parse::Records;
+use crate::csv::structure::Level;
 use crate::csv::{Dialect, number};
 
 /// A column to decode.
@@ -33,6 +35,8 @@ pub struct Decoder {
     quote: Option<u8>,
     /// A value whose quotes had to be undone.
     scratch: Vec<u8>,
+    /// The numbers and dates at hand.
+    lanes: Box<Lanes>,
 }
 
 /// A block in columns.
@@ -55,18 +59,24 @@ impl Decoder {
     /// A decoder of these columns, in the order in which they were declared, all of them among the fields that the
     /// parser looks for. A text of `nulls` means NULL, quoted or not.
     pub fn new(columns: Vec<DecodeColumn>, nulls: &[String], dialect: &Dialect) -> Self {
-        Decoder { columns, nulls: Nulls::new(nulls), quote: dialect.quote, scratch: Vec::new() }
+        Decoder::with_level(columns, nulls, dialect, Level::best())
+    }
+
+    /// The same with these instructions, which change nothing about the values.
+    pub(super) fn with_level(columns: Vec<DecodeColumn>, nulls: &[String], dialect: &Dialect, level: Level) -> Self {
+        let lanes = Box::new(Lanes::new(level));
+        Decoder { columns, nulls: Nulls::new(nulls), quote: dialect.quote, scratch: Vec::new(), lanes }
     }
 
     /// Decodes a block from its bytes and what `Parser::parse` found in them.
     pub fn decode(&mut self, records: &Records, mut bytes: Vec<u8>) -> Decoded {
         let mut faults = Faults::default();
-        let (nulls, quote, scratch) = (&self.nulls, self.quote, &mut self.scratch);
+        let Decoder { nulls, quote, scratch, lanes, .. } = self;
         let mut passes: Vec<Pass<'_>> = self.columns.iter().map(|column| Pass::new(column, records)).collect();
         for start in (0..records.len()).step_by(TILE_ROWS) {
             let rows = start..records.len().min(start + TILE_ROWS);
             for pass in &mut passes {
-                let mut context = Context { records, nulls, quote, scratch, faults: &mut faults };
+                let mut context = Context { records, nulls, quote: *quote, scratch, lanes, faults: &mut faults };
                 pass.decode(rows.clone(), &mut bytes, &mut context);
             }
         }
@@ -79,7 +89,7 @@ impl Decoder {
 }
 
 /// All columns of so many rows are decoded before any of the next ones: their bytes stay in the first cache.
-const TILE_ROWS: usize = 128;
+const TILE_ROWS: usize = LANES;
 
 /// What all columns share.
 struct Context<'a> {
@@ -87,12 +97,15 @@ struct Context<'a> {
     nulls: &'a Nulls,
     quote: Option<u8>,
     scratch: &'a mut Vec<u8>,
+    lanes: &'a mut Lanes,
     faults: &'a mut Faults,
 }
 
 /// One column on its way through the rows.
 struct Pass<'a> {
     values: Values,
+    /// How many of its fields are read at once; none of a type that is not read so.
+    kind: Option<Kind>,
     progress: Progress<'a>,
 }
 
@@ -113,8 +126,8 @@ impl<'a> Pass<'a> {
             Physical::Bool => Values::Bool(Vec::with_capacity(rows)),
             Physical::Text => Values::Text(Text { bytes: Arc::default(), spans: Vec::with_capacity(rows) }),
         };
-        let quoted = Quoted::new(records);
-        Pass { values, progress: Progress { column, quoted, validity: None, nullified: 0 } }
+        let progress = Progress { column, quoted: Quoted::new(records), validity: None, nullified: 0 };
+        Pass { values, kind: Kind::of(column.data_type), progress }
     }
 
     /// The column, when all rows are decoded.
@@ -127,20 +140,13 @@ impl<'a> Pass<'a> {
 
     /// Decodes the next rows.
     fn decode(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, context: &mut Context<'_>) {
-        let Pass { values, progress } = self;
-        match (values, progress.column.data_type) {
+        let Pass { values, kind, progress } = self;
+        match (values, kind) {
             (Values::Text(text), _) => progress.texts(rows, bytes, &mut text.spans, context),
-            (Values::Int(values), DataType::Integer) => {
-                progress.typed(rows, bytes, values, context, number::integer, int);
-            }
-            (Values::Int(values), DataType::Decimal { precision, scale }) => {
-                let decimal = |bytes: &[u8], field| number::decimal(bytes, field, precision, scale);
-                progress.typed(rows, bytes, values, context, decimal, int);
-            }
-            (Values::Int(values), DataType::Date) => progress.typed(rows, bytes, values, context, number::date, int),
-            (Values::Int(values), _) => progress.typed(rows, bytes, values, context, number::timestamp, int),
-            (Values::Double(values), _) => progress.typed(rows, bytes, values, context, |_, _| None, double),
-            (Values::Bool(values), _) => progress.typed(rows, bytes, values, context, |_, _| None, boolean),
+            (Values::Int(values), Some(kind)) => progress.many(rows, bytes, values, context, kind),
+            (Values::Int(values), None) => progress.one_by_one(rows, bytes, values, context, int),
+            (Values::Double(values), _) => progress.one_by_one(rows, bytes, values, context, double),
+            (Values::Bool(values), _) => progress.one_by_one(rows, bytes, values, context, boolean),
         }
     }
 }
@@ -164,23 +170,56 @@ impl Progress<'_> {
         }
     }
 
-    /// Values of a type other than TEXT: `fast` where it can, `chunk::parse` where it cannot, as with quotes.
-    #[inline(always)]
-    fn typed<T: Default>(
+    /// Values that `lanes` reads where it can, `number` where that cannot, and `chunk::parse` where neither can, as with
+    /// quotes.
+    fn many(
+        &mut self,
+        rows: Range<usize>,
+        bytes: &[u8],
+        values: &mut Vec<i64>,
+        context: &mut Context<'_>,
+        kind: &Kind,
+    ) {
+        const ONLY_SLOWLY: u64 = u64::MAX;
+        let (records, field) = (context.records, self.column.field);
+        let (read, unread) = context.lanes.read(kind, bytes, records.column(field, rows.clone()));
+        values.extend_from_slice(read);
+        for row in self.quoted.until(rows.end) {
+            if context.quote.is_some_and(|quote| records.field(bytes, row, field).first() == Some(&quote)) {
+                unread[row - rows.start] = ONLY_SLOWLY;
+            }
+        }
+        if !context.nulls.others.is_empty() {
+            for (row, unread) in rows.clone().zip(&mut *unread) {
+                if context.nulls.contain(bytes, &records.range(row, field)) {
+                    *unread = ONLY_SLOWLY;
+                }
+            }
+        }
+        if unread.iter().fold(0, |all, unread| all | unread) == 0 {
+            return;
+        }
+        let unread: Vec<(usize, u64)> = rows.zip(unread.iter().copied()).filter(|(_, unread)| *unread != 0).collect();
+        for (row, unread) in unread {
+            let field = records.range(row, field);
+            let one = if unread == ONLY_SLOWLY { None } else { number::read(bytes, &field, self.column.data_type) };
+            let value = one.or_else(|| self.slow(row, &bytes[field], context).as_ref().map(int));
+            values[row] = value.unwrap_or_default();
+        }
+    }
+
+    /// Values that `chunk::parse` reads.
+    fn one_by_one<T: Default>(
         &mut self,
         rows: Range<usize>,
         bytes: &[u8],
         values: &mut Vec<T>,
         context: &mut Context<'_>,
-        fast: impl Fn(&[u8], Range<usize>) -> Option<T>,
         from_scalar: impl Fn(&Scalar) -> T,
     ) {
         let fields = context.records.column(self.column.field, rows.clone());
         values.extend(rows.zip(fields).map(|(row, (start, end))| {
-            let is_slow = self.quoted.is_next(row) || context.nulls.contain(bytes, &(start..end));
-            let value = if is_slow { None } else { fast(bytes, start..end) };
-            let value = value.or_else(|| self.slow(row, &bytes[start..end], context).as_ref().map(&from_scalar));
-            value.unwrap_or_default()
+            self.slow(row, &bytes[start..end], context).as_ref().map(&from_scalar).unwrap_or_default()
         }));
     }
 
@@ -268,16 +307,6 @@ impl<'a> Quoted<'a> {
         Quoted(rows, first)
     }
 
-    /// Whether this row, which is behind the last one asked for, has quotes.
-    #[inline(always)]
-    fn is_next(&mut self, row: usize) -> bool {
-        let is_quoted = self.1 == Some(row as u32);
-        if is_quoted {
-            self.1 = self.0.next();
-        }
-        is_quoted
-    }
-
     /// The next rows with quotes that stand in front of `end`.
     fn until(&mut self, end: usize) -> impl Iterator<Item = usize> {
         std::iter::from_fn(move || {
@@ -360,13 +389,27 @@ mod tests {
         DecodeColumn { name: name.to_owned(), field, data_type, not_null: false, nullify: false }
     }
 
-    fn decode(input: &str, fields: usize, columns: Vec<DecodeColumn>, nulls: &[&str]) -> (Records, Decoded) {
+    fn decode(input: &str, fields: usize, columns: &[DecodeColumn], nulls: &[&str]) -> (Records, Decoded) {
         let nulls: Vec<String> = nulls.iter().map(|null| (*null).to_owned()).collect();
         let dialect = Dialect::default();
         let mut records = Records::default();
         let block = Block::whole(input.as_bytes().to_vec());
         Parser::new(dialect, fields).parse(&block, &mut records);
-        let decoded = Decoder::new(columns, &nulls, &dialect).decode(&records, block.bytes);
+        let decode = |level: &Level| {
+            Decoder::with_level(columns.to_vec(), &nulls, &dialect, *level).decode(&records, block.bytes.clone())
+        };
+        let (last, others) = Level::all().split_last().unwrap();
+        let decoded = decode(last);
+        for level in others {
+            let other = decode(level);
+            assert_eq!(
+                (&other.rejects, &other.rows, &other.nullified),
+                (&decoded.rejects, &decoded.rows, &decoded.nullified)
+            );
+            for (other, column) in other.columns.iter().zip(&decoded.columns) {
+                assert!((0..records.len()).all(|row| other.get(row) == column.get(row)), "{level:?}");
+            }
+        }
         (records, decoded)
     }
 
@@ -383,8 +426,9 @@ mod tests {
             DataType::Boolean,
             DataType::Text,
         ];
-        let columns = types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
-        let (records, decoded) = decode(input, 7, columns, &[""]);
+        let columns: Vec<_> =
+            types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
+        let (records, decoded) = decode(input, 7, &columns, &[""]);
         assert_eq!(decoded.rejects, []);
         assert_eq!(decoded.rows, Selection::All(2));
         let row = |row: usize| decoded.columns.iter().map(|column| column.get(row)).collect::<Vec<_>>();
@@ -422,7 +466,7 @@ mod tests {
         let mut columns = vec![column(2, "third", DataType::Date), column(0, "first", DataType::Integer)];
         columns.push(DecodeColumn { not_null: true, ..column(1, "second", DataType::Text) });
         let input = "1,a,2024-01-01\nx,,2024-13-01\n2\n1,,2024-01-01\nx,a,\n\"1\"\"\",b,\n9223372036854775808,b,\n";
-        let (_, decoded) = decode(input, 3, columns, &[""]);
+        let (_, decoded) = decode(input, 3, &columns, &[""]);
         let rejects: Vec<_> = decoded
             .rejects
             .iter()
@@ -448,7 +492,7 @@ mod tests {
     fn invalid_values_become_null_where_that_is_wanted() {
         let loose = DecodeColumn { nullify: true, ..column(0, "a", DataType::Integer) };
         let strict = DecodeColumn { nullify: true, not_null: true, ..column(1, "b", DataType::Integer) };
-        let (_, decoded) = decode("1,1\nx,1\n,1\n1,x\n", 2, vec![loose, strict], &[""]);
+        let (_, decoded) = decode("1,1\nx,1\n,1\n1,x\n", 2, &[loose, strict], &[""]);
         assert_eq!(decoded.nullified, [1, 1]);
         assert_eq!(decoded.columns[0].validity, Some(vec![true, false, false, true]));
         assert_eq!(
@@ -462,18 +506,18 @@ mod tests {
         let input = "NA,NA\n\"NA\",\"NA\"\n-1,-1\n\"-1\",\"-1\"\n\"\"\"\",\"\"\"\"\n7,\n\"-\"\"1\",x\n";
         let columns =
             vec![DecodeColumn { nullify: true, ..column(0, "a", DataType::Integer) }, column(1, "b", DataType::Text)];
-        let (_, decoded) = decode(input, 2, columns, &["NA", "-1", "\""]);
+        let (_, decoded) = decode(input, 2, &columns, &["NA", "-1", "\""]);
         assert_eq!(decoded.columns[0].validity, Some(vec![false, false, false, false, false, true, false]));
         assert_eq!(decoded.nullified, [1, 0]);
         assert_eq!(decoded.columns[1].validity, Some(vec![false, false, false, false, false, true, true]));
-        let (_, decoded) = decode("a,\n", 2, vec![column(1, "b", DataType::Text)], &[]);
+        let (_, decoded) = decode("a,\n", 2, &[column(1, "b", DataType::Text)], &[]);
         assert_eq!(decoded.columns[0].get(0), Cell::Text(b""));
     }
 
     #[test]
     fn long_values_are_cut_in_rejects() {
         let input = format!("{}\n", "x".repeat(Reject::MAX_VALUE_BYTES + 1));
-        let (_, decoded) = decode(&input, 1, vec![column(0, "a", DataType::Integer)], &[""]);
+        let (_, decoded) = decode(&input, 1, &[column(0, "a", DataType::Integer)], &[""]);
         assert_eq!(decoded.rejects[0].value.len(), Reject::MAX_VALUE_BYTES);
     }
 
@@ -488,7 +532,7 @@ mod tests {
         let rows = 3 * TILE_ROWS;
         let input: String = (0..rows).map(|row| format!("{row},{}\n", text(row))).collect();
         let columns = vec![column(0, "a", DataType::Integer), column(1, "b", DataType::Text)];
-        let (_, decoded) = decode(&input, 2, columns, &[""]);
+        let (_, decoded) = decode(&input, 2, &columns, &[""]);
         for row in 0..rows {
             let value = match row % 11 {
                 0 | 8 => Scalar::Null,
@@ -501,8 +545,21 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_may_look_like_a_digit() {
+        let dialect = Dialect { quote: Some(b'5'), ..Dialect::default() };
+        let mut records = Records::default();
+        let block = Block::whole(b"1234567,12345675\n5175,5225\n65,75\n".to_vec());
+        Parser::new(dialect, 2).parse(&block, &mut records);
+        let columns = vec![column(0, "a", DataType::Integer), column(1, "b", DECIMAL)];
+        let decoded = Decoder::new(columns, &[], &dialect).decode(&records, block.bytes);
+        let row = |row: usize| decoded.columns.iter().map(|column| column.get(row)).collect::<Vec<_>>();
+        assert_eq!(decoded.rejects.len(), 1, "too large for its precision: {:?}", decoded.rejects);
+        assert_eq!([row(1), row(2)], [[Cell::Int(17), Cell::Int(2200)], [Cell::Int(65), Cell::Int(7500)]]);
+    }
+
+    #[test]
     fn the_buffer_comes_back() {
-        let (_, decoded) = decode("a\n\"b\"\"\"\n", 1, vec![column(0, "a", DataType::Text)], &[""]);
+        let (_, decoded) = decode("a\n\"b\"\"\"\n", 1, &[column(0, "a", DataType::Text)], &[""]);
         drop(decoded.columns);
         assert_eq!(Arc::into_inner(decoded.bytes).unwrap(), b"a\n\"b\"\"\"\nb\"");
     }
@@ -529,8 +586,8 @@ mod tests {
             }
             let input = String::from_utf8(writer.into_inner().unwrap()).unwrap();
             let types = [DataType::Integer, DECIMAL, DataType::Date, DataType::Text];
-            let columns = types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
-            let (_, decoded) = decode(&input, 4, columns, &["", "NA"]);
+            let columns: Vec<_> = types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
+            let (_, decoded) = decode(&input, 4, &columns, &["", "NA"]);
             let mut rejects = decoded.rejects.iter();
             for (row, (a, b, c, d)) in rows.iter().enumerate() {
                 let mut fault = None;

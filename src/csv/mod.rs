@@ -6,6 +6,7 @@
 
 mod decode;
 mod header;
+mod lanes;
 mod machine;
 mod number;
 mod parse;

@@ -3,12 +3,25 @@
 
 use std::ops::Range;
 
+use crate::chunk::DataType;
 use crate::chunk::calendar::MICROS_PER_DAY;
 use crate::chunk::decimal::{digit_pairs, number_of_pairs};
 
+/// Reads a field of a type.
+#[inline]
+pub(super) fn read(bytes: &[u8], field: &Range<usize>, data_type: DataType) -> Option<i64> {
+    match data_type {
+        DataType::Integer => integer(bytes, field.clone()),
+        DataType::Decimal { precision, scale } => decimal(bytes, field.clone(), precision, scale),
+        DataType::Date => date(bytes, field.clone()),
+        DataType::Timestamp => timestamp(bytes, field.clone()),
+        DataType::Double | DataType::Boolean | DataType::Text => None,
+    }
+}
+
 /// `-?digits`, up to 18 of them.
 #[inline]
-pub(super) fn integer(bytes: &[u8], field: Range<usize>) -> Option<i64> {
+fn integer(bytes: &[u8], field: Range<usize>) -> Option<i64> {
     let (negative, digits) = sign(bytes, field);
     let magnitude = match digits.len() {
         1..=8 => eight_digits(last_eight(bytes, &digits)?)?,
@@ -29,7 +42,7 @@ pub(super) fn integer(bytes: &[u8], field: Range<usize>) -> Option<i64> {
 
 /// `-?digits[.digits]` with up to 18 digits, and no more of them behind the point than the scale has.
 #[inline]
-pub(super) fn decimal(bytes: &[u8], field: Range<usize>, precision: u8, scale: u8) -> Option<i64> {
+fn decimal(bytes: &[u8], field: Range<usize>, precision: u8, scale: u8) -> Option<i64> {
     let (negative, number) = sign(bytes, field);
     let (digits, behind_point) = match number.len() {
         1..=8 => short_decimal(last_eight(bytes, &number)?, number.len())?,
@@ -43,7 +56,7 @@ pub(super) fn decimal(bytes: &[u8], field: Range<usize>, precision: u8, scale: u
 
 /// `YYYY-MM-DD`, a day that exists, as days since 1970-01-01.
 #[inline]
-pub(super) fn date(bytes: &[u8], field: Range<usize>) -> Option<i64> {
+fn date(bytes: &[u8], field: Range<usize>) -> Option<i64> {
     let text: &[u8; 10] = bytes[field].try_into().ok()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text else { return None };
     let pairs = four_pairs(u64::from_le_bytes([y1, y2, y3, y4, m1, m2, d1, d2]))?;
@@ -63,7 +76,7 @@ pub(super) fn date(bytes: &[u8], field: Range<usize>) -> Option<i64> {
 
 /// `YYYY-MM-DD HH:MM:SS`, also with a `T` between the two or a `Z` behind them, as microseconds since 1970-01-01.
 #[inline]
-pub(super) fn timestamp(bytes: &[u8], field: Range<usize>) -> Option<i64> {
+fn timestamp(bytes: &[u8], field: Range<usize>) -> Option<i64> {
     let text = bytes[field.clone()].first_chunk::<19>()?;
     if field.len() > 20 || field.len() == 20 && bytes[field.end - 1] != b'Z' {
         return None;
@@ -82,12 +95,12 @@ pub(super) fn timestamp(bytes: &[u8], field: Range<usize>) -> Option<i64> {
 }
 
 /// Days of March of the year -400 to 1970-01-01.
-const DAYS_TO_1970: i64 = 719_468 + 146_097;
+pub(super) const DAYS_TO_1970: i64 = 719_468 + 146_097;
 
 /// Months count from 1; month 0 has no day.
 const DAYS_OF_MONTH: [u32; 13] = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-const POWERS_OF_TEN: [i64; 19] = {
+pub(super) const POWERS_OF_TEN: [i64; 19] = {
     let mut powers = [1; 19];
     let mut exponent = 1;
     while exponent < powers.len() {
@@ -98,7 +111,7 @@ const POWERS_OF_TEN: [i64; 19] = {
 };
 
 /// Every byte of a word the same.
-const fn bytes_of(byte: u8) -> u64 {
+pub(super) const fn bytes_of(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
@@ -117,15 +130,19 @@ fn last_eight(bytes: &[u8], text: &Range<usize>) -> Option<u64> {
     Some(word & text_mask | bytes_of(b'0') & !text_mask)
 }
 
-/// Eight digits as four numbers of two, in 16 bits each.
-#[inline]
-fn four_pairs(word: u64) -> Option<u64> {
+/// Eight digits as four numbers of two, in 16 bits each, and something else than zero if not all of them are digits.
+#[inline(always)]
+pub(super) fn pairs_of_digits(word: u64) -> (u64, u64) {
     // High nibbles are 3 for digits and some more, and still are with six added only for digits.
     let high = bytes_of(0xF0);
-    if (word & high) | ((word.wrapping_add(bytes_of(6)) & high) >> 4) != bytes_of(0x33) {
-        return None;
-    }
-    Some(digit_pairs(word & bytes_of(0x0F)))
+    let wrong = (word & high | (word.wrapping_add(bytes_of(6)) & high) >> 4) ^ bytes_of(0x33);
+    (digit_pairs(word & bytes_of(0x0F)), wrong)
+}
+
+#[inline]
+fn four_pairs(word: u64) -> Option<u64> {
+    let (pairs, wrong) = pairs_of_digits(word);
+    (wrong == 0).then_some(pairs)
 }
 
 #[inline]
@@ -172,20 +189,13 @@ fn long_decimal(text: &[u8]) -> Option<(i64, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::{DataType, Scalar, calendar, parse};
+    use crate::chunk::{Scalar, calendar, parse};
     use proptest::prelude::*;
 
     /// Reads a text in the middle of other bytes, as it stands in a block.
     fn fast(text: &str, data_type: DataType) -> Option<i64> {
         let bytes = format!("9.-12345{text}678");
-        let field = 8..8 + text.len();
-        match data_type {
-            DataType::Integer => integer(bytes.as_bytes(), field),
-            DataType::Decimal { precision, scale } => decimal(bytes.as_bytes(), field, precision, scale),
-            DataType::Date => date(bytes.as_bytes(), field),
-            DataType::Timestamp => timestamp(bytes.as_bytes(), field),
-            other => panic!("no fast way to read {other}"),
-        }
+        read(bytes.as_bytes(), &(8..8 + text.len()), data_type)
     }
 
     fn slow(text: &str, data_type: DataType) -> Option<i64> {

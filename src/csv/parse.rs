@@ -61,12 +61,17 @@ impl Records {
 
     /// A field of a good record as it stands in the block, with its quotes.
     pub fn field<'a>(&self, bytes: &'a [u8], row: usize, field: usize) -> &'a [u8] {
+        &bytes[self.range(row, field)]
+    }
+
+    /// Where that lies in the block.
+    pub(super) fn range(&self, row: usize, field: usize) -> Range<usize> {
         let at = row * (self.fields + 1) + field;
-        &bytes[self.bounds[at] as usize..self.bounds[at + 1] as usize - 1]
+        self.bounds[at] as usize..self.bounds[at + 1] as usize - 1
     }
 
     /// Start and end of one field in some of the good records.
-    pub(super) fn column(&self, field: usize, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+    pub(super) fn column(&self, field: usize, rows: Range<usize>) -> impl ExactSizeIterator<Item = (usize, usize)> {
         let stride = self.fields + 1;
         let rows = self.bounds[rows.start * stride..rows.end * stride].chunks_exact(stride);
         rows.map(move |bounds| (bounds[field] as usize, bounds[field + 1] as usize - 1))

@@ -1,5 +1,5 @@
-//! `structure` with the vector instructions of x86-64: the one file with `unsafe` in it. Each function finds what
-//! `structure::find_portable` finds, which the tests compare.
+//! `structure` and `lanes` with the vector instructions of x86-64: the one file with `unsafe` in it. Each function finds what
+//! the portable one finds, which the tests compare.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
@@ -8,18 +8,20 @@ use std::arch::x86_64::{
     _mm512_loadu_si512, _mm512_maskz_compress_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_storeu_si512,
 };
 
+use crate::csv::lanes::{Kind, Lanes};
 use crate::csv::structure::{STEP, for_each_step, push_line_feeds, push_positions};
 
-/// Whether this machine can run `find_avx2`.
+/// Whether this machine can run what has AVX2 in its name here.
 pub(super) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt")
 }
 
-/// Whether this machine can run `find_avx512`.
+/// Whether this machine can run what has AVX-512 in its name here.
 pub(super) fn has_avx512() -> bool {
     has_avx2()
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vbmi2")
 }
 
@@ -43,6 +45,36 @@ pub(super) fn find_avx512(bytes: &[u8], delimiter: u8, positions: &mut [u32], li
     unsafe { avx512(bytes, delimiter, positions, line_feeds) }
 }
 
+/// `Lanes::compute` with AVX2.
+///
+/// # Panics
+/// If the machine has no AVX2.
+pub(super) fn compute_avx2(lanes: &mut Lanes, kind: &Kind) {
+    assert!(has_avx2());
+    // SAFETY: the machine has the instructions, as was asked just now.
+    unsafe { lanes_avx2(lanes, kind) }
+}
+
+/// `Lanes::compute` with AVX-512.
+///
+/// # Panics
+/// If the machine has no AVX-512 with VBMI2.
+pub(super) fn compute_avx512(lanes: &mut Lanes, kind: &Kind) {
+    assert!(has_avx512());
+    // SAFETY: the machine has the instructions, as was asked just now.
+    unsafe { lanes_avx512(lanes, kind) }
+}
+
+#[target_feature(enable = "avx2,bmi1,popcnt")]
+fn lanes_avx2(lanes: &mut Lanes, kind: &Kind) {
+    lanes.compute(kind);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vbmi2,avx2,bmi1,popcnt")]
+fn lanes_avx512(lanes: &mut Lanes, kind: &Kind) {
+    lanes.compute(kind);
+}
+
 #[target_feature(enable = "avx2,bmi1,popcnt")]
 fn avx2(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec<u32>) -> usize {
     let (delimiters, feeds) = (_mm256_set1_epi8(delimiter as i8), _mm256_set1_epi8(b'\n' as i8));
@@ -63,7 +95,7 @@ fn avx2(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec
     found
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx2,bmi1,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vbmi2,avx2,bmi1,popcnt")]
 fn avx512(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec<u32>) -> usize {
     let (delimiters, feeds) = (_mm512_set1_epi8(delimiter as i8), _mm512_set1_epi8(b'\n' as i8));
     let offsets = load(&std::array::from_fn(|offset| offset as u8));
