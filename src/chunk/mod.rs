@@ -51,11 +51,19 @@ pub enum Selection {
 impl Selection {
     /// The rows whose flag is set.
     pub fn from_flags(flags: &[bool]) -> Self {
-        if flags.iter().all(|flag| *flag) {
-            Selection::All(flags.len())
-        } else {
-            Selection::Rows((0..flags.len() as u32).filter(|row| flags[*row as usize]).collect())
+        let set = flags.iter().filter(|flag| **flag).count();
+        if set == flags.len() {
+            return Selection::All(set);
         }
+        // Without a branch: every row is written, and stays if its flag is set.
+        let mut rows = vec![0; set + 1];
+        let mut kept = 0;
+        for (row, flag) in (0..).zip(flags) {
+            rows[kept] = row;
+            kept += usize::from(*flag);
+        }
+        rows.truncate(set);
+        Selection::Rows(rows)
     }
 
     /// How many rows are meant.
@@ -291,6 +299,17 @@ impl Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_selection_has_the_rows_whose_flags_are_set(flags in proptest::collection::vec(any::<bool>(), 0..20)) {
+            let selection = Selection::from_flags(&flags);
+            let expected: Vec<usize> = (0..flags.len()).filter(|row| flags[*row]).collect();
+            prop_assert_eq!(selection.rows().collect::<Vec<_>>(), &expected[..]);
+            prop_assert_eq!(matches!(selection, Selection::All(_)), expected.len() == flags.len());
+        }
+    }
 
     #[test]
     fn every_code_is_read_as_it_is_written() {

@@ -173,8 +173,7 @@ impl<'p> Worker<'p> {
             (skipped, greatest) = watermark.apply(&inputs, &mut rows.live);
         }
         let live = rows.live.iter().filter(|live| **live).count() as u64;
-        let loaded =
-            (0..rows.live.len()).filter(|row| rows.live[*row] && taken.iter().any(|taken| taken[*row])).count();
+        let loaded = rows.count_taken(&taken);
         let mut row_tables = Vec::new();
         let mut sources = RowSources::default();
         for (place, output) in feed.outputs.iter().enumerate() {
@@ -280,12 +279,24 @@ impl Rows {
         }
     }
 
+    /// How many good rows at least one output takes.
+    fn count_taken(&self, taken: &[Vec<bool>]) -> usize {
+        let mut is_taken = vec![false; self.live.len()];
+        for taken in taken {
+            is_taken.iter_mut().zip(taken).for_each(|(is_taken, taken)| *is_taken |= taken);
+        }
+        self.live.iter().zip(&is_taken).filter(|(live, is_taken)| **live & **is_taken).count()
+    }
+
     /// Rejects rows for which a CHECK is false.
     fn check(&mut self, feed: &FeedPlan, results: &Results<'_>, value: &dyn Fn(usize, usize) -> Vec<u8>) {
         for check in &feed.checks {
             let place = format!("CHECK ({})", check.text);
             self.reject_faults(results, check.predicate, &place, None);
             let failed = results.view(check.predicate).rows_that_are(false, self.live.len());
+            if !failed.contains(&true) {
+                continue;
+            }
             let column = feed.columns.iter().position(|column| column.name == check.column);
             for row in (0..failed.len()).filter(|row| failed[*row]) {
                 if self.live[row] {
