@@ -202,7 +202,8 @@ impl Progress<'_> {
         let unread: Vec<(usize, u64)> = rows.zip(unread.iter().copied()).filter(|(_, unread)| *unread != 0).collect();
         for (row, unread) in unread {
             let field = records.range(row, field);
-            let one = if unread == ONLY_SLOWLY { None } else { number::read(bytes, &field, self.column.data_type) };
+            let one =
+                if unread == ONLY_SLOWLY { None } else { number::read(&bytes[field.clone()], self.column.data_type) };
             let value = one.or_else(|| self.slow(row, &bytes[field], context).as_ref().map(int));
             values[row] = value.unwrap_or_default();
         }

@@ -1,10 +1,11 @@
 //! Numbers, dates and timestamps of many rows at once: the same arithmetic on every field and no branch, which a compiler
-//! makes vector instructions of. Reads what `number` reads where it is written as is usual, and marks the rest.
+//! makes vector instructions of. Reads the usual ways to write them, as `chunk::parse` does, which alone decides what a value
+//! is; the rest is marked.
 
 use crate::chunk::DataType;
 use crate::chunk::calendar::MICROS_PER_DAY;
-use crate::chunk::decimal::number_of_pairs;
-use crate::csv::number::{DAYS_TO_1970, POWERS_OF_TEN, bytes_of, pairs_of_digits};
+use crate::chunk::decimal::{digit_pairs, number_of_pairs};
+use crate::csv::number::POWERS_OF_TEN;
 #[cfg(target_arch = "x86_64")]
 use crate::csv::simd;
 use crate::csv::structure::Level;
@@ -218,7 +219,8 @@ impl Lanes {
             let leap = u32::from((if year_of_century == 0 { century } else { year_of_century }).is_multiple_of(4));
             // From August on it is the even months that are long.
             let last = if month == 2 { 28 + leap } else { 30 + ((month + (month >> 3)) & 1) };
-            // As `number::date` does, with the years that 100 divides taken from the century.
+            // Years that begin in March, counted from 400 years before year 0 so that nothing is negative; the leap day is then
+            // the last day of its year.
             let early = u32::from(month <= 2);
             let year = century * 100 + year_of_century + 400 - early;
             let centuries = century + 4 - (early & u32::from(year_of_century == 0));
@@ -255,6 +257,23 @@ impl Lanes {
                 | u64::from(second > 59);
         }
     }
+}
+
+/// Days of March of the year -400 to 1970-01-01.
+const DAYS_TO_1970: i64 = 719_468 + 146_097;
+
+/// Every byte of a word the same.
+const fn bytes_of(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Eight digits as four numbers of two, in 16 bits each, and something else than zero if not all of them are digits.
+#[inline(always)]
+fn pairs_of_digits(word: u64) -> (u64, u64) {
+    // High nibbles are 3 for digits and some more, and still are with six added only for digits.
+    let high = bytes_of(0xF0);
+    let wrong = (word & high | (word.wrapping_add(bytes_of(6)) & high) >> 4) ^ bytes_of(0x33);
+    (digit_pairs(word & bytes_of(0x0F)), wrong)
 }
 
 /// How many bits of a word stand in front of its last bytes, of which there are one to eight.
