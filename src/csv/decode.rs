@@ -104,7 +104,7 @@ struct Context<'a> {
 /// One column on its way through the rows.
 struct Pass<'a> {
     values: Values,
-    /// How many of its fields are read at once; none of a type that is not read so.
+    /// In which way many of its fields are read at once; none for a type that is not read so.
     kind: Option<Kind>,
     progress: Progress<'a>,
 }
