@@ -196,6 +196,7 @@ impl Lanes {
                 let is_there = point == 0x80 << (8 * (BYTES - 1 - behind));
                 factor |= if is_there { format.factors[1 + behind] } else { 0 };
             }
+            // That it has no more than 32 bits makes one multiplication of it, and not three.
             let units = number_of_pairs(pairs) * (factor & 0xFFFF_FFFF);
             self.values[lane] = (units ^ negative.wrapping_neg()).wrapping_add(negative) as i64;
             self.unread[lane] = wrong
@@ -209,11 +210,9 @@ impl Lanes {
 
     #[inline(always)]
     fn compute_dates(&mut self) {
-        const DASHES: u64 = 0x0000_FF00_00FF_0000;
         for lane in 0..LANES {
-            let word = self.words[lane];
-            let year_end_and_month = (word & 0xFFFF) << 16 | (word >> 24 & 0xFFFF) << 32;
-            let (pairs, wrong) = pairs_of_digits(self.centuries[lane] | year_end_and_month | word >> 48 << 48);
+            let (rest, not_dashes) = three_parts(self.words[lane], b'-');
+            let (pairs, wrong) = pairs_of_digits(self.centuries[lane] | rest << 16);
             let pair = |place: u32| (pairs >> (16 * place)) as u32 & 0xFF;
             let (century, year_of_century, month, day) = (pair(0), pair(1), pair(2), pair(3));
             let leap = u32::from((if year_of_century == 0 { century } else { year_of_century }).is_multiple_of(4));
@@ -231,7 +230,7 @@ impl Lanes {
                 .wrapping_sub(1);
             self.values[lane] = i64::from(days) - DAYS_TO_1970;
             self.unread[lane] = wrong
-                | (word ^ bytes_of(b'-')) & DASHES
+                | not_dashes
                 | u64::from(self.lens[lane] != 10)
                 | u64::from(month.wrapping_sub(1) >= 12)
                 | u64::from(day.wrapping_sub(1) >= last);
@@ -241,20 +240,15 @@ impl Lanes {
     /// Makes timestamps of dates.
     #[inline(always)]
     fn add_times(&mut self) {
-        const COLONS: u64 = 0x0000_FF00_00FF_0000;
         for lane in 0..LANES {
-            let word = self.times[lane];
-            let digits = word & 0xFFFF | (word >> 24 & 0xFFFF) << 16 | word >> 48 << 32 | bytes_of(b'0') << 48;
-            let (pairs, wrong) = pairs_of_digits(digits);
+            let (digits, not_colons) = three_parts(self.times[lane], b':');
+            let (pairs, wrong) = pairs_of_digits(digits | bytes_of(b'0') << 48);
             let pair = |place: u32| (pairs >> (16 * place)) as u32 & 0xFF;
             let (hour, minute, second) = (pair(0), pair(1), pair(2));
             let seconds = hour * 3600 + minute * 60 + second;
             self.values[lane] = self.values[lane] * MICROS_PER_DAY + i64::from(seconds) * 1_000_000;
-            self.unread[lane] |= wrong
-                | (word ^ bytes_of(b':')) & COLONS
-                | u64::from(hour > 23)
-                | u64::from(minute > 59)
-                | u64::from(second > 59);
+            self.unread[lane] |=
+                wrong | not_colons | u64::from(hour > 23) | u64::from(minute > 59) | u64::from(second > 59);
         }
     }
 }
@@ -274,6 +268,14 @@ fn pairs_of_digits(word: u64) -> (u64, u64) {
     let high = bytes_of(0xF0);
     let wrong = (word & high | (word.wrapping_add(bytes_of(6)) & high) >> 4) ^ bytes_of(0x33);
     (digit_pairs(word & bytes_of(0x0F)), wrong)
+}
+
+/// The six bytes of three parts of two, and something else than zero if not all that stands between them is `separator`.
+#[inline(always)]
+fn three_parts(word: u64, separator: u8) -> (u64, u64) {
+    const SEPARATORS: u64 = 0x0000_FF00_00FF_0000;
+    let parts = word & 0xFFFF | (word >> 24 & 0xFFFF) << 16 | word >> 48 << 32;
+    (parts, (word ^ bytes_of(separator)) & SEPARATORS)
 }
 
 /// How many bits of a word stand in front of its last bytes, of which there are one to eight.
