@@ -1,11 +1,15 @@
 //! Instants at which to disturb a process: at random, and over all of the time that it takes, however fast the machine is
 //! from one moment to the next. No test stands here.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 use std::time::Duration;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+/// What `Child::kill` sends.
+const SIGKILL: i32 = 9;
 
 /// Waits for random times, of which about three in four end before the process does.
 pub(crate) struct Instants {
@@ -33,8 +37,9 @@ impl Instants {
     pub(crate) fn kill(&mut self, child: &mut Child) -> Option<i32> {
         self.wait();
         child.kill().unwrap();
-        let code = child.wait().unwrap().code();
-        self.note(code.is_none());
-        code
+        let status = child.wait().unwrap();
+        assert!(matches!(status.signal(), None | Some(SIGKILL)), "it has ended by itself: {status}");
+        self.note(status.code().is_none());
+        status.code()
     }
 }

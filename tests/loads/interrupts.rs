@@ -2,11 +2,10 @@
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 
-use crate::job::{Job, KEYED, PATIENCE, lines, signal, wait};
+use crate::job::{Job, KEYED, lines, signal, wait, wait_until};
 
 /// Many small batches, so that a run has a second or two in which a signal can reach it.
 const SLOW: &str = "--batch-rows 1 --threads 1 --memory 64MB --json";
@@ -77,16 +76,11 @@ fn a_load_may_be_interrupted_again_and_again() {
 /// Waits until a process catches SIGINT, which would end it before.
 fn wait_for_handler(child: &Child) {
     const SIGINT_BIT: u64 = 1 << (2 - 1);
-    let started = Instant::now();
-    loop {
+    wait_until("handler", || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
-        if u64::from_str_radix(caught, 16).unwrap() & SIGINT_BIT != 0 {
-            return;
-        }
-        assert!(started.elapsed() < PATIENCE, "no handler: {status}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+        u64::from_str_radix(caught, 16).unwrap() & SIGINT_BIT != 0
+    });
 }
 
 /// Runs a pipeline on a stdin that stays open after these bytes, and interrupts it.

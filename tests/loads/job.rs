@@ -24,7 +24,7 @@ sql = "SELECT k, n FROM f"
 "#;
 
 /// Far beyond what anything here takes; only a process that hangs gets there.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with a command for it.
 pub(crate) struct Job {
@@ -101,13 +101,21 @@ impl Job {
 
     /// Waits until a run has put so many bytes into the database.
     pub(crate) fn wait_for_bytes(&self, bytes: u64, child: &mut Child) {
-        let started = Instant::now();
         let path = self.dir.path("out.db");
-        while fs::metadata(&path).map_or(0, |metadata| metadata.len()) < bytes {
-            assert!(started.elapsed() < PATIENCE, "no more than a part of {bytes} bytes");
-            assert!(child.try_wait().unwrap().is_none(), "ended before {bytes} bytes: {}", self.stderr());
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until(&format!("{bytes} bytes"), || {
+            let is_there = fs::metadata(&path).is_ok_and(|metadata| metadata.len() >= bytes);
+            assert!(is_there || child.try_wait().unwrap().is_none(), "ended before {bytes} bytes: {}", self.stderr());
+            is_there
+        });
+    }
+
+    /// Waits until a run has made a file.
+    pub(crate) fn wait_for_file(&self, name: &str, child: &mut Child) {
+        wait_until(name, || {
+            let is_there = self.dir.has(name);
+            assert!(is_there || child.try_wait().unwrap().is_none(), "ended without {name}: {}", self.stderr());
+            is_there
+        });
     }
 }
 
@@ -129,6 +137,16 @@ pub(crate) fn assert_same(left: &str, right: &str, what: &str) {
     let line = differ.unwrap_or(left.lines().count().min(right.lines().count()));
     let at = |text: &str| text.lines().nth(line).map(|line| line.chars().take(300).collect::<String>());
     assert!(left == right, "{what}: line {line} is\n{:?} and not\n{:?}", at(left), at(right));
+}
+
+/// Waits for something that is there in good time.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_there() {
+        assert!(started.elapsed() < PATIENCE, "no {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The exit code of a process that ends in good time; `None` for one that was killed.

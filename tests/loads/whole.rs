@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::common::dump;
 use crate::common::instants::Instants;
-use crate::job::{Content, Job, KEYED, PATIENCE, assert_same, lines, open, signal, wait};
+use crate::job::{Content, Job, KEYED, assert_same, lines, open, signal, wait};
 use crate::kills::records;
 use crate::troubles::on_a_full_disk;
 
@@ -141,7 +141,7 @@ fn interrupt(name: &str, seed: u64, make: impl Fn() -> Job, duration: Duration) 
     for _ in 0..50 {
         let job = make();
         let mut child = job.spawn();
-        wait_for(&job, ".out.db.building", &mut child);
+        job.wait_for_file(".out.db.building", &mut child);
         instants.wait();
         let is_running = child.try_wait().unwrap().is_none();
         instants.note(is_running);
@@ -154,16 +154,6 @@ fn interrupt(name: &str, seed: u64, make: impl Fn() -> Job, duration: Duration) 
         }
     }
     panic!("no signal came while a run was reading");
-}
-
-/// Waits until a run has made a file.
-fn wait_for(job: &Job, name: &str, child: &mut Child) {
-    let started = Instant::now();
-    while !job.dir.has(name) {
-        assert!(started.elapsed() < PATIENCE, "no {name}");
-        assert!(child.try_wait().unwrap().is_none(), "ended without {name}: {}", job.stderr());
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 #[test]
@@ -204,7 +194,7 @@ fn waiting(job: &Job, text: &str) -> (Child, ChildStdin) {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(text.as_bytes()).unwrap();
     stdin.flush().unwrap();
-    wait_for(job, ".out.db.building", &mut child);
+    job.wait_for_file(".out.db.building", &mut child);
     (child, stdin)
 }
 
