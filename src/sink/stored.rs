@@ -82,7 +82,7 @@ impl<'a> StoredColumn<'a> {
     /// Calls `visit` with each of some rows, by its number among them, and its value. What kind of values the column has is
     /// asked once. Dates and timestamps are written into `scratch`.
     #[inline]
-    pub(super) fn for_each(&self, rows: &[u32], scratch: &mut Vec<u8>, mut visit: impl FnMut(usize, Stored<'_>)) {
+    pub(super) fn for_each(&self, rows: &[u32], scratch: &mut Vec<u8>, visit: impl FnMut(usize, Stored<'_>)) {
         match self.values {
             StoredValues::Integer(values) => self.each(rows, visit, |at| Stored::Integer(values[at])),
             StoredValues::Decimal(units, scale) => {
@@ -91,8 +91,11 @@ impl<'a> StoredColumn<'a> {
             StoredValues::Real(values) => self.each(rows, visit, |at| Stored::Real(values[at])),
             StoredValues::Boolean(values) => self.each(rows, visit, |at| Stored::Integer(i64::from(values[at]))),
             StoredValues::Text(text) => self.each(rows, visit, |at| Stored::Text(text.get(at))),
-            StoredValues::Date(_) | StoredValues::Timestamp(_) => {
-                rows.iter().enumerate().for_each(|(nth, row)| visit(nth, self.get(*row as usize, scratch)));
+            StoredValues::Date(days) => {
+                self.each_text(rows, visit, scratch, |at, out| calendar::write_date(out, days[at]));
+            }
+            StoredValues::Timestamp(micros) => {
+                self.each_text(rows, visit, scratch, |at, out| calendar::write_timestamp(out, micros[at]));
             }
         }
     }
@@ -100,19 +103,54 @@ impl<'a> StoredColumn<'a> {
     #[inline]
     fn each<'v>(&self, rows: &[u32], mut visit: impl FnMut(usize, Stored<'_>), value: impl Fn(usize) -> Stored<'v>) {
         for (nth, row) in rows.iter().enumerate() {
-            let at = self.codes.map_or(*row as usize, |codes| codes[*row as usize] as usize);
-            let is_valid = self.validity.is_none_or(|validity| validity[at]);
-            visit(nth, if is_valid { value(at) } else { Stored::Null });
+            match self.place_of(*row as usize) {
+                Some(at) => visit(nth, value(at)),
+                None => visit(nth, Stored::Null),
+            }
         }
+    }
+
+    /// As `each`, for values that are written as text. All of them are written before the first is visited: the processor
+    /// is slow to read as a whole what it has just written in parts.
+    #[inline]
+    fn each_text(
+        &self,
+        rows: &[u32],
+        mut visit: impl FnMut(usize, Stored<'_>),
+        texts: &mut Vec<u8>,
+        write: impl Fn(usize, &mut Vec<u8>),
+    ) {
+        texts.clear();
+        let mut ends = Vec::with_capacity(rows.len());
+        for row in rows {
+            ends.push(self.place_of(*row as usize).map(|at| {
+                write(at, texts);
+                texts.len()
+            }));
+        }
+        let mut start = 0;
+        for (nth, end) in ends.into_iter().enumerate() {
+            match end {
+                Some(end) => {
+                    visit(nth, Stored::Text(&texts[start..end]));
+                    start = end;
+                }
+                None => visit(nth, Stored::Null),
+            }
+        }
+    }
+
+    /// Where the value of a row is; `None` if it is NULL.
+    #[inline]
+    fn place_of(&self, row: usize) -> Option<usize> {
+        let at = self.codes.map_or(row, |codes| codes[row] as usize);
+        self.validity.is_none_or(|validity| validity[at]).then_some(at)
     }
 
     /// The value of a row. Dates and timestamps are written into `scratch`.
     #[inline]
     pub(super) fn get<'v>(&'v self, row: usize, scratch: &'v mut Vec<u8>) -> Stored<'v> {
-        let row = self.codes.map_or(row, |codes| codes[row] as usize);
-        if self.validity.is_some_and(|validity| !validity[row]) {
-            return Stored::Null;
-        }
+        let Some(row) = self.place_of(row) else { return Stored::Null };
         match self.values {
             StoredValues::Integer(values) => Stored::Integer(values[row]),
             StoredValues::Decimal(units, scale) => Stored::Real(decimal::to_f64(i128::from(units[row]), scale)),

@@ -12,10 +12,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::chunk::prefix;
+use crate::sort::entry::{Shape, write_entry, write_lengths};
 
 /// What is read and written of a run at once: little enough that hundreds of runs, and so some hundred million keys, are
 /// merged in one go.
-pub(super) const BUFFER_BYTES: usize = 32 << 10;
+const BUFFER_BYTES: usize = 32 << 10;
 
 /// A file for runs that lie in it one behind the other. It has no name: however the process ends, nothing is left of it.
 #[derive(Debug)]
@@ -86,20 +87,12 @@ impl RunWriter {
             return self.flush_when_full();
         }
         // A long payload is not copied.
-        write_number(key.len(), &mut self.buffer);
-        write_number(payload.len(), &mut self.buffer);
+        write_lengths(key, payload, &mut self.buffer);
         self.buffer.extend_from_slice(key);
         self.flush()?;
         self.file.write_all_at(payload, self.at)?;
         self.at += payload.len() as u64;
         Ok(())
-    }
-
-    /// Appends an entry as `write_entry` writes it.
-    #[inline]
-    pub(super) fn push_whole(&mut self, entry: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(entry);
-        self.flush_when_full()
     }
 
     #[inline]
@@ -122,63 +115,6 @@ impl RunWriter {
         self.flush()?;
         Ok(Run { file: self.file, start: self.start, end: self.at })
     }
-}
-
-/// Appends an entry.
-#[inline]
-pub(super) fn write_entry(key: &[u8], payload: &[u8], out: &mut Vec<u8>) {
-    write_number(key.len(), out);
-    write_number(payload.len(), out);
-    out.extend_from_slice(key);
-    out.extend_from_slice(payload);
-}
-
-#[inline]
-fn write_number(mut number: usize, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// Takes a number off the front of `bytes`; `None` if it is not there as a whole.
-#[inline]
-fn read_number(bytes: &mut &[u8]) -> Option<usize> {
-    let (mut number, mut shift) = (0, 0);
-    loop {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-        shift += 7;
-    }
-}
-
-/// Where the parts of an entry lie.
-#[derive(Debug, Clone, Copy, Default)]
-struct Shape {
-    key_at: usize,
-    payload_at: usize,
-    end: usize,
-}
-
-/// The parts of the entry at the beginning of `bytes`, which may not have all of it; `None` without its lengths.
-#[inline]
-fn shape(bytes: &[u8]) -> Option<Shape> {
-    let mut rest = bytes;
-    let (key_len, payload_len) = (read_number(&mut rest)?, read_number(&mut rest)?);
-    let key_at = bytes.len() - rest.len();
-    Some(Shape { key_at, payload_at: key_at + key_len, end: key_at + key_len + payload_len })
-}
-
-/// The key and the payload of the entry at the beginning of `bytes`, and its length; `None` if it is not there as a whole.
-#[inline]
-pub(super) fn parse(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
-    let Shape { key_at, payload_at, end } = shape(bytes).filter(|shape| shape.end <= bytes.len())?;
-    Some((&bytes[key_at..payload_at], &bytes[payload_at..end], end))
 }
 
 /// Reads a run.
@@ -208,7 +144,7 @@ impl Cursor {
         self.shape = Shape::default();
         loop {
             let have = &self.buffer[self.start..];
-            let shape = shape(have);
+            let shape = Shape::of(have);
             if let Some(shape) = shape.filter(|shape| shape.end <= have.len()) {
                 self.shape = shape;
                 return Ok(true);

@@ -5,17 +5,32 @@ use tempfile::TempDir;
 
 use super::*;
 
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    AsTheyAre,
+    Ascending,
+    Descending,
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn sorting_is_that_of_std_whatever_spills(
+        key_bytes in prop_oneof![Just(2usize), Just(12)],
         entries in prop::collection::vec(
-            (prop::collection::vec(0u8..3, 0..12), prop::collection::vec(any::<u8>(), 0..20)), 0..200),
+            (prop::collection::vec(0u8..3, 0..12), prop::collection::vec(any::<u8>(), 0..20)), 0..400),
+        order in prop_oneof![Just(Order::AsTheyAre), Just(Order::Ascending), Just(Order::Descending)],
         long in prop::collection::vec((0usize..200, 60_000usize..140_000), 0..3),
         memory_bytes in prop_oneof![Just(1usize), 1usize..3000, Just(200_000), Just(1 << 20)],
     ) {
         let mut entries = entries;
+        entries.iter_mut().for_each(|(key, _)| key.truncate(key_bytes));
+        match order {
+            Order::AsTheyAre => {}
+            Order::Ascending => entries.sort(),
+            Order::Descending => entries.sort_by(|left, right| right.cmp(left)),
+        }
         for (place, len) in long {
             if place < entries.len() {
                 entries[place].1 = vec![place as u8; len];
@@ -40,11 +55,63 @@ proptest! {
 }
 
 #[test]
+fn partitions_fit_into_memory_and_are_seldom_split_whatever_the_order_of_keys() {
+    const ENTRIES: u64 = 200_000;
+    const MEMORY_BYTES: usize = 1 << 19;
+    let directory = TempDir::new().unwrap();
+    let scattered = |nth: u64| (nth * 7_919) % ENTRIES;
+    let orders: [(&str, &dyn Fn(u64) -> u64); 6] = [
+        ("ascending", &|nth| nth),
+        ("descending", &|nth| ENTRIES - nth),
+        ("scattered", &scattered),
+        ("nearly ascending", &|nth| nth + scattered(nth) % 1000),
+        ("scattered, behind each other", &|nth| (nth / 20_000) << 32 | scattered(nth)),
+        ("scattered, in front of each other", &|nth| (u64::MAX - nth / 20_000) << 32 | scattered(nth)),
+    ];
+    for (name, key_of) in orders {
+        let key = |nth| format!("key {:016x}", key_of(nth)).into_bytes();
+        let mut first = Entries::default();
+        (0..1000).for_each(|nth| first.push(&key(nth), &[0; 8]));
+        first.sort();
+        let mut partitions = Partitions::of(&first, MEMORY_BYTES, directory.path()).unwrap();
+        (1000..ENTRIES).for_each(|nth| partitions.push(&key(nth), &nth.to_be_bytes()).unwrap());
+        let bytes = ENTRIES * (2 + 20 + 8);
+        assert!(partitions.file_bytes() < 3 * bytes, "{name}: {} of {bytes}", partitions.file_bytes());
+        let mut count = 0;
+        let largest = |entries: &Entries| {
+            assert!(entries.memory_bytes() <= MEMORY_BYTES / 4 * 3 + 100, "{name}: {}", entries.memory_bytes());
+            count += entries.iter().count() as u64;
+            true
+        };
+        partitions.for_each(largest).unwrap();
+        assert_eq!(count, ENTRIES);
+    }
+}
+
+#[test]
+fn more_entries_of_one_key_than_fit_into_memory_are_sorted() {
+    const MEMORY_BYTES: usize = 1 << 18;
+    let directory = TempDir::new().unwrap();
+    let mut sorter = Sorter::new(MEMORY_BYTES, directory.path());
+    let key_of = |nth: u64| if nth.is_multiple_of(3) { nth.to_be_bytes() } else { 90_000u64.to_be_bytes() };
+    (0..100_000).for_each(|nth| sorter.push(&key_of(nth), &nth.to_be_bytes()).unwrap());
+    let mut sorted = Vec::new();
+    sorter
+        .for_each(|key, payload, _| {
+            sorted.push((key.to_vec(), u64::from_be_bytes(payload.try_into().unwrap())));
+            Ok(())
+        })
+        .unwrap();
+    let mut expected: Vec<_> = (0..100_000).map(|nth| (key_of(nth).to_vec(), nth)).collect();
+    expected.sort();
+    assert!(sorted == expected);
+}
+
+#[test]
 fn a_directory_that_is_missing_is_named() {
     let directory = TempDir::new().unwrap().path().join("missing");
     let mut sorter = Sorter::new(1, &directory);
-    sorter.push(b"a", &[]).unwrap();
-    let error = sorter.push(b"b", &[]).unwrap_err();
+    let error = sorter.push(b"a", &[]).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
 }
 

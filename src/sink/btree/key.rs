@@ -1,7 +1,57 @@
 //! Keys as bytes whose order is that of the values in an index of SQLite: NULL, numbers, text by its bytes. Equal keys have
 //! equal bytes, and the values can be read back.
 
-use crate::sink::stored::Stored;
+use crate::sink::stored::{Stored, StoredColumn};
+
+/// The keys of some rows.
+#[derive(Debug, Default)]
+pub(in crate::sink) struct Keys {
+    /// One behind the other.
+    bytes: Vec<u8>,
+    /// Where each of them begins, and where the last one ends.
+    bounds: Vec<usize>,
+}
+
+/// Where a key has a NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sink) struct NullInKey {
+    /// The number of the row.
+    pub(in crate::sink) nth: usize,
+    /// Which value of the key.
+    pub(in crate::sink) value: usize,
+}
+
+impl Keys {
+    /// Makes the keys of some rows, of the columns at these places; whether they may have a NULL is for the caller to say.
+    pub(in crate::sink) fn build(
+        &mut self,
+        columns: &[StoredColumn<'_>],
+        places: &[usize],
+        may_be_null: bool,
+        rows: &[u32],
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), NullInKey> {
+        self.bytes.clear();
+        self.bounds.clear();
+        self.bounds.push(0);
+        for (nth, row) in rows.iter().enumerate() {
+            for (value, place) in places.iter().enumerate() {
+                let stored = columns[*place].get(*row as usize, scratch);
+                if !may_be_null && stored == Stored::Null {
+                    return Err(NullInKey { nth, value });
+                }
+                write(stored, value + 1 == places.len(), &mut self.bytes);
+            }
+            self.bounds.push(self.bytes.len());
+        }
+        Ok(())
+    }
+
+    /// The keys, in the order of the rows.
+    pub(in crate::sink) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.bounds.array_windows().map(|[start, end]| &self.bytes[*start..*end])
+    }
+}
 
 const NULL: u8 = 0;
 const INTEGER: u8 = 1;

@@ -1,7 +1,7 @@
 //! The records of many rows at once, column by column: what a column has is asked once and not for each value. Leaves those
 //! with long headers to `record`, whose business the format is.
 
-use crate::sink::btree::record::{SHORT_TYPE_MAX, encode};
+use crate::sink::btree::record::{Record, SHORT_TYPE_MAX, encode};
 use crate::sink::stored::StoredColumn;
 
 /// Some records.
@@ -12,6 +12,8 @@ pub(in crate::sink) struct Records {
     stride: usize,
     /// Where each of them ends among all bytes.
     ends: Vec<usize>,
+    /// One that has a long header.
+    long: Record,
 }
 
 /// The end of a record that is not there.
@@ -43,7 +45,7 @@ impl Records {
         if self.bytes.len() < rows.len() * self.stride {
             self.bytes.resize(rows.len() * self.stride, 0);
         }
-        let Records { bytes, stride, ends } = self;
+        let Records { bytes, stride, ends, .. } = self;
         (0..rows.len()).for_each(|nth| bytes[nth * *stride] = header as u8);
         for (at, place) in (1..).zip(order) {
             columns[*place].for_each(rows, scratch, |nth, value| {
@@ -60,11 +62,22 @@ impl Records {
         }
     }
 
-    /// The record of a row, by its number among the rows; `None` if one of its types has more than one byte, or its header
-    /// a longer length.
+    /// The record of a row, by its number among the rows, which are those of `build`, as are the columns.
     #[inline]
-    pub(in crate::sink) fn get(&self, nth: usize) -> Option<&[u8]> {
+    pub(in crate::sink) fn get(
+        &mut self,
+        nth: usize,
+        columns: &[StoredColumn<'_>],
+        order: &[usize],
+        rows: &[u32],
+        scratch: &mut Vec<u8>,
+    ) -> &[u8] {
         let end = self.ends[nth];
-        (end != LONG).then(|| &self.bytes[nth * self.stride..end])
+        if end != LONG {
+            return &self.bytes[nth * self.stride..end];
+        }
+        self.long.begin(order.len());
+        order.iter().for_each(|place| self.long.push(columns[*place].get(rows[nth] as usize, scratch)));
+        self.long.finish()
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::chunk::{ColumnView, DataType, Selection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::btree::Format;
-use crate::sink::btree::key;
+use crate::sink::btree::key::{self, Keys, NullInKey};
 use crate::sink::btree::page::PageBuffer;
 use crate::sink::btree::record::Record;
 use crate::sink::btree::records::Records;
@@ -34,10 +34,9 @@ pub(super) struct BulkTable {
     key_names: Vec<String>,
     name: String,
     rows: Rows,
-    /// The rows that are being written, and one of them that has a long header.
+    /// Those of the rows that are being written.
     records: Records,
-    record: Record,
-    key_bytes: Vec<u8>,
+    keys: Keys,
     scratch: Vec<u8>,
 }
 
@@ -193,8 +192,7 @@ impl BulkTable {
             },
             key,
             records: Records::default(),
-            record: Record::default(),
-            key_bytes: Vec::new(),
+            keys: Keys::default(),
             scratch: Vec::new(),
         }
     }
@@ -209,47 +207,34 @@ impl BulkTable {
         let columns = StoredColumn::all(columns, &self.types);
         let mut selected = Vec::with_capacity(selection.len());
         selection.for_each(|row| selected.push(row as u32));
-        for (batch, rows) in selected.chunks(Records::ROWS).enumerate() {
-            self.records.build(&columns, &self.order, rows, &mut self.scratch);
-            for (nth, row) in rows.iter().enumerate() {
-                let failed = |error| RowError { row: batch * Records::ROWS + nth, error };
-                self.push_row(&columns, *row as usize, nth, out).map_err(failed)?;
+        let BulkTable { order, key, without_rowid, key_names, name, rows, records, keys, scratch, .. } = self;
+        for (batch, selected) in selected.chunks(Records::ROWS).enumerate() {
+            let failed = |nth, error| RowError { row: batch * Records::ROWS + nth, error };
+            // All of these are written before the first one is read: the processor is slow to read as a whole what it has
+            // just written in parts.
+            records.build(&columns, order, selected, scratch);
+            keys.build(&columns, key, !*without_rowid, selected, scratch)
+                .map_err(|NullInKey { nth, value }| failed(nth, null_key(name, &key_names[value])))?;
+            match rows {
+                Rows::AsTheyCame { tree, rows, keys: sorter } => {
+                    for (nth, rowid) in (0..selected.len()).zip(*rows + 1..) {
+                        tree.push(rowid, records.get(nth, &columns, order, selected, scratch), out);
+                    }
+                    for ((nth, key), rowid) in keys.iter().enumerate().zip(*rows + 1..) {
+                        let Some(sorter) = sorter else { break };
+                        sorter.push(key, &rowid.to_be_bytes()).map_err(|error| failed(nth, error))?;
+                    }
+                    *rows += selected.len() as i64;
+                }
+                Rows::ByKey(sorter) => {
+                    for (nth, key) in keys.iter().enumerate() {
+                        let record = records.get(nth, &columns, order, selected, scratch);
+                        sorter.push(key, record).map_err(|error| failed(nth, error))?;
+                    }
+                }
             }
         }
         Ok(())
-    }
-
-    /// Appends a row, which is the `nth` one among the records.
-    #[inline]
-    fn push_row(&mut self, columns: &[StoredColumn<'_>], row: usize, nth: usize, out: &mut PageBuffer) -> Result<()> {
-        let BulkTable { order, key, records, record, key_bytes, scratch, rows, name, .. } = self;
-        let record = match records.get(nth) {
-            Some(record) => record,
-            None => {
-                record.begin(order.len());
-                order.iter().for_each(|place| record.push(columns[*place].get(row, scratch)));
-                record.finish()
-            }
-        };
-        key_bytes.clear();
-        for (nth, place) in key.iter().enumerate() {
-            let value = columns[*place].get(row, scratch);
-            if self.without_rowid && value == Stored::Null {
-                return Err(null_key(name, &self.key_names[nth]));
-            }
-            key::write(value, nth + 1 == key.len(), key_bytes);
-        }
-        match rows {
-            Rows::AsTheyCame { tree, rows, keys } => {
-                *rows += 1;
-                tree.push(*rows, record, out);
-                match keys {
-                    Some(keys) => keys.push(key_bytes, &rows.to_be_bytes()),
-                    None => Ok(()),
-                }
-            }
-            Rows::ByKey(sorter) => sorter.push(key_bytes, record),
-        }
     }
 
     /// Ends the table, with the index of its key or without it, and returns the roots. `write` takes pages that are done
@@ -263,7 +248,8 @@ impl BulkTable {
         out: &mut PageBuffer,
         write: &mut dyn FnMut(&mut PageBuffer) -> Result<()>,
     ) -> Result<Roots> {
-        let BulkTable { format, key, key_names, name, rows, mut record, mut scratch, .. } = self;
+        let BulkTable { format, key, key_names, name, rows, mut scratch, .. } = self;
+        let mut record = Record::default();
         let mut index = IndexTree::new(format);
         let check_key = |key_of_row: &[u8], repeats: bool| {
             let is_unique = !repeats || key::has_null(key_of_row, key.len());
