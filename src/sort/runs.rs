@@ -1,8 +1,7 @@
 //! Sorted runs: entries of a key and a payload in temporary files, and several runs merged into one sequence. Knows nothing
 //! of when runs are written.
 //!
-//! An entry lies in a file as the lengths of its key and its payload (LEB128), then these. A run is read through a buffer,
-//! so that merging takes as much memory as there are runs, however long they are.
+//! A run is read through a buffer, so that merging takes as much memory as there are runs, however long they are.
 
 use std::fs::File;
 use std::hint::select_unpredictable;
@@ -14,8 +13,7 @@ use std::sync::Arc;
 use crate::chunk::prefix;
 use crate::sort::entry::{Shape, write_entry, write_lengths};
 
-/// What is read and written of a run at once: little enough that hundreds of runs, and so some hundred million keys, are
-/// merged in one go.
+/// What is read and written of a run at once: little enough that hundreds of runs are merged in one go.
 const BUFFER_BYTES: usize = 32 << 10;
 
 /// A file for runs that lie in it one behind the other. It has no name: however the process ends, nothing is left of it.
