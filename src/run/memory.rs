@@ -56,8 +56,8 @@ const FILTER_PERCENT: u64 = 61;
 /// The share of what is not reserved that the filter and the exact check may take together, in percent.
 const DEDUPE_PERCENT: u64 = 71;
 
-/// The share of the limit that sorting the keys of a new table may take: one byte in so many. Sorted pieces that are
-/// larger than the most are no faster.
+/// The share of the limit that sorting the keys of a new table may take: one byte in so many. More than the most makes it
+/// no faster.
 const SORT_SHARE: u64 = 8;
 const SORT_BYTES_MAX: u64 = 64 << 20;
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`Sorter`] is a sort by distribution (D. Knuth, The Art of Computer Programming, volume 3, section 5.2.5): what is sorted
-//! at once fits the caches, and every entry goes to the disk and back once.
+//! at once fits the caches, and an entry goes to the disk and back once, and once more for each time its partition is split.
 
 mod entry;
 mod partitions;

@@ -60,12 +60,13 @@ fn partitions_fit_into_memory_and_are_seldom_split_whatever_the_order_of_keys() 
     const MEMORY_BYTES: usize = 1 << 19;
     let directory = TempDir::new().unwrap();
     let scattered = |nth: u64| (nth * 7_919) % ENTRIES;
-    let orders: [(&str, &dyn Fn(u64) -> u64); 6] = [
+    let orders: [(&str, &dyn Fn(u64) -> u64); 7] = [
         ("ascending", &|nth| nth),
         ("descending", &|nth| ENTRIES - nth),
         ("scattered", &scattered),
         ("nearly ascending", &|nth| nth + scattered(nth) % 1000),
         ("scattered, behind each other", &|nth| (nth / 20_000) << 32 | scattered(nth)),
+        ("mostly one key", &|nth| if nth.is_multiple_of(3) { nth } else { ENTRIES / 2 }),
         ("scattered, in front of each other", &|nth| (u64::MAX - nth / 20_000) << 32 | scattered(nth)),
     ];
     for (name, key_of) in orders {
