@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::hint::black_box;
 
 use crate::chunk::prefix;
+use crate::sort::radix;
 
 /// A key, and what belongs to it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,9 +100,11 @@ pub(super) struct Entries {
     bytes: Vec<u8>,
     /// In the order in which they are handed out.
     places: Vec<EntryPlace>,
+    /// What sorting needs, kept for its allocation.
+    spare: Vec<EntryPlace>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct EntryPlace {
     /// Some of the first bytes of its key, which mostly decide.
     prefix: u64,
@@ -126,8 +129,8 @@ impl EntryPlace {
 }
 
 impl Entries {
-    /// The memory that the place of an entry takes.
-    pub(super) const PLACE_BYTES: usize = size_of::<EntryPlace>();
+    /// The memory that the place of an entry takes, with as much as it needs to be sorted.
+    pub(super) const PLACE_BYTES: usize = 2 * size_of::<EntryPlace>();
 
     /// Appends an entry. The bytes of those before are no more than a `u32` can count.
     #[inline]
@@ -159,7 +162,7 @@ impl Entries {
     /// Puts them into the order of their keys; entries of one key into that in which they came. Says how they came.
     pub(super) fn sort(&mut self) -> Arrival {
         self.skip_shared_bytes();
-        let Entries { bytes, places } = self;
+        let Entries { bytes, places, spare } = self;
         let compare = |left: &EntryPlace, right: &EntryPlace| {
             let by_prefix = left.prefix.cmp(&right.prefix);
             by_prefix.then_with(|| left.key_in(bytes).cmp(right.key_in(bytes)).then(left.at.cmp(&right.at)))
@@ -167,13 +170,13 @@ impl Entries {
         if places.is_sorted_by(|left, right| compare(left, right) != Ordering::Greater) {
             return Arrival::Ascending;
         }
-        places.sort_unstable_by(compare);
+        radix::sort_by(places, spare, |place| place.prefix, compare);
         if places.is_sorted_by(|left, right| left.at > right.at) { Arrival::Descending } else { Arrival::Mixed }
     }
 
     /// Lets the prefixes begin behind bytes that all keys share, and that decide nothing, where these are half of them.
     fn skip_shared_bytes(&mut self) {
-        let Entries { bytes, places } = self;
+        let Entries { bytes, places, .. } = self;
         let Some(first) = places.first().copied() else { return };
         let mut skipped = 0;
         while skipped < first.key_in(bytes).len() {

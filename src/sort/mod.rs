@@ -10,6 +10,7 @@
 
 mod entry;
 mod partitions;
+mod radix;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -37,9 +38,12 @@ pub struct Sorter {
 /// The share of the memory for the first entries, which are there still while they are shared out: one byte in so many.
 const FEW_SHARE: usize = 2;
 
-/// What is handed on in one go when it is sorted, and how many such batches may wait.
+/// What is handed on in one go when it is sorted.
 const BATCH_BYTES: usize = 256 << 10;
-const BATCHES_AHEAD: usize = 2;
+
+/// The share of the memory for what is sorted and waits, so that there is enough of it while a partition is being sorted:
+/// one byte in so many.
+const WAITING_SHARE: usize = 8;
 
 impl Sorter {
     /// A sorter that holds so many bytes at once, and puts the others into a file in `temp_dir`.
@@ -78,7 +82,7 @@ impl Sorter {
     /// # Errors
     /// When the temporary file cannot be written or read, and those of `visit`.
     pub fn for_each(self, mut visit: impl FnMut(&[u8], &[u8], bool) -> Result<()>) -> Result<()> {
-        let Sorter { temp_dir, mut few, partitions, .. } = self;
+        let Sorter { memory_bytes, temp_dir, mut few, partitions } = self;
         let Some(partitions) = partitions else {
             few.sort();
             let mut before = None;
@@ -88,7 +92,7 @@ impl Sorter {
         };
         // What is sorted is visited meanwhile, on this thread.
         std::thread::scope(|scope| {
-            let (full, batches) = sync_channel(BATCHES_AHEAD);
+            let (full, batches) = sync_channel(memory_bytes / WAITING_SHARE / BATCH_BYTES);
             let sorting = scope.spawn(move || sort_into(&full, partitions));
             let mut last_of_batch: Option<Vec<u8>> = None;
             for batch in batches {

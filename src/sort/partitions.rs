@@ -133,11 +133,11 @@ impl Partitions {
         self.memory_bytes / 100 * PARTITION_PERCENT
     }
 
-    /// How many stretches may be in memory at once. The places of their entries take about as much as they do.
+    /// How many stretches may be in memory at once. The places of their entries take about twice as much as they do.
     fn fitting(&self, stretches: &[Stretch]) -> usize {
         let mut bytes = 0;
         let fits = |stretch: &&Stretch| {
-            bytes += 2 * stretch.bytes;
+            bytes += 3 * stretch.bytes;
             bytes <= self.partition_bytes_max()
         };
         stretches.iter().take_while(fits).count().max(1)

@@ -52,6 +52,22 @@ proptest! {
         prop_assert!(sorted == entries);
         prop_assert_eq!(directory.path().read_dir().unwrap().count(), 0);
     }
+
+    #[test]
+    fn a_radix_sort_is_that_of_std_whichever_bits_differ(
+        words in prop::collection::vec(any::<u64>(), 1..5000),
+        mask in prop_oneof![Just(0), Just(u64::MAX), Just(0xff), Just(0xff << 56), Just(1 << 63 | 1), any::<u64>()],
+        shared in any::<u64>(),
+    ) {
+        let word_of = |(word, _): &(u64, usize)| *word;
+        let mut items: Vec<(u64, usize)> = words.iter().map(|word| word & mask | shared & !mask).zip(0..).collect();
+        let mut expected = items.clone();
+        expected.sort_by_key(word_of);
+        // What is left of an earlier sort does not matter.
+        let mut spare = vec![(7, 7); 100];
+        radix::sort_by(&mut items, &mut spare, word_of, Ord::cmp);
+        prop_assert!(items == expected);
+    }
 }
 
 #[test]
