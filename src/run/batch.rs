@@ -1,6 +1,7 @@
 //! The BatchWriter: outcomes in input order to dead letters, rows and figures, and for a load to commits in batches, each
 //! with its entry in the ledger. One thread, the one that called `run`, and the only one that writes.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -191,12 +192,15 @@ impl<'a> BatchWriter<'a> {
         let mut lines = LineCounter::new(&outcome.bytes);
         let mut rejects = outcome.rejects.iter().peekable();
         let report = self.run.options.report_duplicates;
+        // One for all of them, because there may be many.
+        let mut letter = self.run.duplicate_letter();
         for duplicate in duplicates.iter().filter(|_| report) {
-            let reject = self.run.duplicate(outcome, duplicate.row, self.reason(duplicate.first));
-            while let Some(earlier) = rejects.next_if(|earlier| earlier.record < reject.record) {
+            self.run.address_duplicate(outcome, duplicate.row, &mut letter);
+            self.give_reason(duplicate.first, &mut letter.reason);
+            while let Some(earlier) = rejects.next_if(|earlier| earlier.record < letter.record) {
                 self.write_letter(ordered, earlier, &mut lines)?;
             }
-            self.write_letter(ordered, &reject, &mut lines)?;
+            self.write_letter(ordered, &letter, &mut lines)?;
         }
         for reject in rejects {
             self.write_letter(ordered, reject, &mut lines)?;
@@ -218,10 +222,12 @@ impl<'a> BatchWriter<'a> {
         })
     }
 
-    fn reason(&self, first: First) -> String {
-        let First::Record(place) = first else { return KEY_IN_TABLE.to_owned() };
+    fn give_reason(&self, first: First, reason: &mut String) {
+        reason.clear();
+        let First::Record(place) = first else { return reason.push_str(KEY_IN_TABLE) };
         let (member, record) = member_and_record(place);
-        format!("record {record} of {} has this key", self.members[member].origin)
+        // A string takes whatever is written to it.
+        let _ = write!(reason, "record {record} of {} has this key", self.members[member].origin);
     }
 
     fn count(&mut self, outcome: &Outcome, duplicates: u64) -> Result<()> {
@@ -345,7 +351,10 @@ impl<'a> BatchWriter<'a> {
 /// Where a record of a block lies.
 fn position(ordered: &Ordered, record: u32, span: Span, lines: &mut LineCounter<'_>) -> Position {
     let outcome = &ordered.outcome;
-    let line = ordered.lines + lines.lines_before(span.start) + 1;
+    // Mostly each record ends with the only line feed that it has.
+    let records_are_lines = outcome.lines == outcome.records && outcome.bytes.ends_with(b"\n");
+    let lines_before = if records_are_lines { record.into() } else { lines.lines_before(span.start) };
+    let line = ordered.lines + lines_before + 1;
     let record = ordered.records + u64::from(record) + 1;
     outcome.layout.origin.position(line, record, outcome.offset + u64::from(span.start))
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::chunk::{DataType, Reject, RejectCode};
+use crate::chunk::{DataType, Reject, RejectCode, Span};
 use crate::dedupe::{Deduplicator, KeyHasher};
 use crate::error::Error;
 use crate::error::ErrorKind;
@@ -226,29 +226,36 @@ impl FeedRun<'_> {
         self.feed.load.as_ref().map_or(&[], |load| &load.key)
     }
 
-    /// The dead letter of a row of a load whose key was there before.
-    pub(super) fn duplicate(&self, outcome: &Outcome, row: usize, reason: String) -> Reject {
-        let span = outcome.sources.spans[row];
-        let mut value = Vec::new();
+    /// A dead letter for rows of a load whose keys were there before; which row, `address_duplicate` says, and why, the
+    /// caller.
+    pub(super) fn duplicate_letter(&self) -> Reject {
+        let names: Vec<&str> = self.key().iter().map(|(name, _)| name.as_str()).collect();
+        Reject {
+            record: 0,
+            span: Span::default(),
+            byte_length: 0,
+            code: RejectCode::DuplicateKey,
+            column: names.join(","),
+            value: Vec::new(),
+            reason: String::new(),
+        }
+    }
+
+    /// Makes such a dead letter that of a row.
+    pub(super) fn address_duplicate(&self, outcome: &Outcome, row: usize, letter: &mut Reject) {
+        letter.record = outcome.sources.records[row];
+        letter.span = outcome.sources.spans[row];
+        letter.byte_length = u64::from(letter.span.len);
+        letter.value.clear();
         if let Some((_, columns)) = outcome.rows.first() {
             for (index, (_, place)) in self.key().iter().enumerate() {
                 if index > 0 {
-                    value.push(b',');
+                    letter.value.push(b',');
                 }
-                columns[*place].get(row).write_text(self.row_type(*place), &mut value);
+                columns[*place].get(row).write_text(self.row_type(*place), &mut letter.value);
             }
         }
-        value.truncate(Reject::MAX_VALUE_BYTES);
-        let names: Vec<&str> = self.key().iter().map(|(name, _)| name.as_str()).collect();
-        Reject {
-            record: outcome.sources.records[row],
-            span,
-            byte_length: u64::from(span.len),
-            code: RejectCode::DuplicateKey,
-            column: names.join(","),
-            value,
-            reason,
-        }
+        letter.value.truncate(Reject::MAX_VALUE_BYTES);
     }
 
     /// The type of a column of the rows of a load.

@@ -332,7 +332,12 @@ impl<'a> Replay<'a> {
         };
         self.figures[*feed].count(&outcome, duplicates.len() as u64);
         let mut rejects = std::mem::take(&mut outcome.rejects);
-        rejects.extend(duplicates.iter().map(|row| run.duplicate(&outcome, *row, KEY_IN_TABLE.to_owned())));
+        rejects.extend(duplicates.iter().map(|row| {
+            let mut letter = run.duplicate_letter();
+            run.address_duplicate(&outcome, *row, &mut letter);
+            letter.reason.push_str(KEY_IN_TABLE);
+            letter
+        }));
         rejects.sort_by_key(|reject| reject.record);
         let mut is_loaded = vec![true; letters.len()];
         for reject in &rejects {

@@ -153,14 +153,15 @@ impl DeadLetterWriter {
             }
         };
         let position = letter.position;
-        let numbers = [position.line, position.record, position.byte_offset, letter.byte_length].map(|n| n.to_string());
+        let mut buffers = [itoa::Buffer::new(); 4];
+        let [line, record, byte_offset, byte_length] = &mut buffers;
         let fields: [&[u8]; HEADER.len()] = [
             position.input.as_bytes(),
             position.member.as_deref().unwrap_or("").as_bytes(),
-            numbers[0].as_bytes(),
-            numbers[1].as_bytes(),
-            numbers[2].as_bytes(),
-            numbers[3].as_bytes(),
+            line.format(position.line).as_bytes(),
+            record.format(position.record).as_bytes(),
+            byte_offset.format(position.byte_offset).as_bytes(),
+            byte_length.format(letter.byte_length).as_bytes(),
             letter.code.as_bytes(),
             letter.column.as_bytes(),
             letter.value,
