@@ -30,6 +30,8 @@ pub(super) fn sort_by<T: Copy + Default>(
     for item in &*items {
         counts.iter_mut().enumerate().for_each(|(digit, counts)| counts[value(item, digit)] += 1_u32);
     }
+    // No more than that, since memory is counted.
+    spare.reserve_exact(items.len().saturating_sub(spare.len()));
     spare.resize(items.len(), T::default());
     // From the last digit to the first: items of the same value keep the order that they have by those behind it.
     for (digit, next) in counts.iter_mut().enumerate() {
