@@ -167,10 +167,11 @@ pub fn write_timestamp(out: &mut Vec<u8>, micros: i64) {
     let (year_and_month, day) = with_dashes(date_letters(days));
     let time = letters([seconds / 3600, seconds / 60 % 60, seconds % 60, 0]);
     let (hour, minute, second) = (time & 0xffff, time >> 16 & 0xffff, time >> 32 & 0xffff);
-    out.reserve("yyyy-mm-dd hh:mm:ss.ffffff".len());
-    out.extend_from_slice(&year_and_month.to_le_bytes());
-    out.extend_from_slice(&(day | SPACE << 16 | hour << 24 | COLON << 40 | minute << 48).to_le_bytes());
-    out.extend_from_slice(&(COLON | second << 8).to_le_bytes()[..3]);
+    let words = [year_and_month, day | SPACE << 16 | hour << 24 | COLON << 40 | minute << 48, COLON | second << 8];
+    let end = out.len() + "yyyy-mm-dd hh:mm:ss".len();
+    // As whole words, the end of which is taken back.
+    out.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());
+    out.truncate(end);
     if fraction != 0 {
         let digits = letters([fraction / 10_000, fraction / 100 % 100, fraction % 100, 0]);
         out.push(b'.');

@@ -50,7 +50,12 @@ pub(super) fn write_entry(key: &[u8], payload: &[u8], out: &mut Vec<u8>) {
 /// Appends what an entry begins with.
 #[inline]
 pub(super) fn write_lengths(key: &[u8], payload: &[u8], out: &mut Vec<u8>) {
-    for mut number in [key.len(), payload.len()] {
+    let lengths = [key.len(), payload.len()];
+    // Nearly always.
+    if lengths.iter().all(|number| *number < 0x80) {
+        return out.extend_from_slice(&lengths.map(|number| number as u8));
+    }
+    for mut number in lengths {
         while number >= 0x80 {
             out.push(number as u8 | 0x80);
             number >>= 7;
@@ -86,9 +91,14 @@ impl Shape {
     /// The parts of the entry at the beginning of `bytes`, which may not have all of it; `None` without its lengths.
     #[inline]
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes;
-        let (key_len, payload_len) = (read_number(&mut rest)?, read_number(&mut rest)?);
-        let key_at = bytes.len() - rest.len();
+        let (key_len, payload_len, key_at) = match bytes {
+            // Nearly always.
+            [key_len @ ..0x80, payload_len @ ..0x80, ..] => (usize::from(*key_len), usize::from(*payload_len), 2),
+            _ => {
+                let mut rest = bytes;
+                (read_number(&mut rest)?, read_number(&mut rest)?, bytes.len() - rest.len())
+            }
+        };
         Some(Shape { key_at, payload_at: key_at + key_len, end: key_at + key_len + payload_len })
     }
 }

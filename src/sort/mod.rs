@@ -19,6 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use crate::chunk::prefix;
 use crate::error::{Error, Result, joined};
 use crate::sort::entry::{Entries, Entry};
 use crate::sort::partitions::Partitions;
@@ -97,8 +98,13 @@ impl Sorter {
             let mut last_of_batch: Option<Vec<u8>> = None;
             for batch in batches {
                 let mut before = last_of_batch.as_deref();
+                let mut prefix_before = before.map(prefix);
                 for Entry { key, payload, .. } in Entry::all_of(&batch) {
-                    visit(key, payload, before.replace(key) == Some(key))?;
+                    // The prefixes mostly decide.
+                    let prefix = Some(prefix(key));
+                    let repeats = prefix_before == prefix && before == Some(key);
+                    (before, prefix_before) = (Some(key), prefix);
+                    visit(key, payload, repeats)?;
                 }
                 last_of_batch = before.map(<[u8]>::to_vec);
             }

@@ -99,43 +99,57 @@ pub(in crate::sink) fn write(value: Stored<'_>, is_last: bool, out: &mut Vec<u8>
 /// Calls `visit` with each of the `values` values of a key. Texts with zero bytes are put together in `scratch`.
 #[inline]
 pub(in crate::sink) fn read(mut key: &[u8], values: usize, scratch: &mut Vec<u8>, mut visit: impl FnMut(Stored<'_>)) {
-    let word = |key: &[u8]| key.get(1..9).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-    for place in 0..values {
-        match key.first() {
-            None | Some(&NULL) => {
-                visit(Stored::Null);
-                key = key.get(1..).unwrap_or_default();
+    for _ in 1..values {
+        let bytes = match without_text(key) {
+            Some((value, bytes)) => {
+                visit(value);
+                bytes
             }
-            Some(&INTEGER) => {
-                visit(Stored::Integer((word(key) ^ 1 << 63) as i64));
-                key = key.get(9..).unwrap_or_default();
-            }
-            Some(&REAL) => {
-                let ordered = word(key);
-                let bits = if ordered >> 63 == 1 { ordered ^ 1 << 63 } else { !ordered };
-                visit(Stored::Real(f64::from_bits(bits)));
-                key = key.get(9..).unwrap_or_default();
-            }
-            Some(_) if place + 1 == values => visit(Stored::Text(&key[1..])),
-            Some(_) => {
-                scratch.clear();
-                let mut bytes = key[1..].iter().copied();
-                let mut read = 1;
-                while let Some(byte) = bytes.next() {
-                    read += 1;
-                    if byte == TEXT_END {
-                        read += 1;
-                        if bytes.next() != Some(ESCAPED) {
-                            break;
-                        }
-                    }
-                    scratch.push(byte);
-                }
+            None => {
+                let bytes = unescape(key, scratch);
                 visit(Stored::Text(scratch));
-                key = key.get(read..).unwrap_or_default();
+                bytes
             }
-        }
+        };
+        key = key.get(bytes..).unwrap_or_default();
     }
+    visit(last(key));
+}
+
+/// The last value of a key, given what there is of it from there on.
+#[inline]
+pub(in crate::sink) fn last(key: &[u8]) -> Stored<'_> {
+    without_text(key).map_or_else(|| Stored::Text(&key[1..]), |(value, _)| value)
+}
+
+/// The value that a key begins with, and how many bytes of the key it takes; `None` if it is a text.
+#[inline]
+fn without_text(key: &[u8]) -> Option<(Stored<'static>, usize)> {
+    let word = || key.get(1..9).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+    match key.first() {
+        None | Some(&NULL) => Some((Stored::Null, 1)),
+        Some(&INTEGER) => Some((Stored::Integer((word() ^ 1 << 63) as i64), 9)),
+        Some(&REAL) => {
+            let ordered = word();
+            let bits = if ordered >> 63 == 1 { ordered ^ 1 << 63 } else { !ordered };
+            Some((Stored::Real(f64::from_bits(bits)), 9))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Puts the text that a key begins with, and that is not its last value, together, and returns how many bytes of the key it
+/// takes.
+fn unescape(key: &[u8], text: &mut Vec<u8>) -> usize {
+    text.clear();
+    let mut bytes = key[1..].iter().copied();
+    while let Some(byte) = bytes.next() {
+        if byte == TEXT_END && bytes.next() != Some(ESCAPED) {
+            break;
+        }
+        text.push(byte);
+    }
+    key.len() - bytes.len()
 }
 
 /// Whether one of the values of a key is NULL: such a key equals no other.

@@ -116,6 +116,18 @@ impl Body<'_> {
         }
     }
 
+    /// Its bytes, which may need some room.
+    #[inline]
+    pub(super) fn bytes<'a>(&'a self, room: &'a mut [u8; size_of::<u64>()]) -> &'a [u8] {
+        match self {
+            Body::Word(word, bytes) => {
+                *room = word.to_be_bytes();
+                &room[..*bytes]
+            }
+            Body::Text(text) => text,
+        }
+    }
+
     /// Writes it to the beginning of `out`, and returns how many bytes it has.
     #[inline]
     pub(super) fn put(self, out: &mut [u8]) -> usize {

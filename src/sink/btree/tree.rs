@@ -2,7 +2,8 @@
 
 use crate::sink::btree::Format;
 use crate::sink::btree::page::{Page, PageBuffer, PageKind};
-use crate::sink::btree::record::{VARINT_MAX, put_varint, write_varint};
+use crate::sink::btree::record::{SHORT_TYPE_MAX, VARINT_MAX, encode, put_varint, write_varint};
+use crate::sink::stored::Stored;
 
 /// Builds the tree of a table from its rows.
 #[derive(Debug)]
@@ -11,6 +12,9 @@ pub(in crate::sink) struct TableTree {
     interior: Levels,
     last_rowid: i64,
 }
+
+/// The header of a record of two values whose types have one byte each.
+const SHORT_HEADER_BYTES: usize = 3;
 
 /// Builds the tree of an index, or of a WITHOUT ROWID table, from its entries.
 #[derive(Debug)]
@@ -63,6 +67,27 @@ impl IndexTree {
     pub(in crate::sink) fn new(format: Format) -> Self {
         let kinds = [PageKind::IndexLeaf, PageKind::IndexInterior];
         IndexTree { levels: Levels { format, kinds, levels: Vec::new() } }
+    }
+
+    /// Appends the entry of an index on one column, if it is short, and says whether it has done so. Entries ascend.
+    ///
+    /// The record comes to be in the page: the processor is slow to read as a whole what it has just written in parts.
+    #[inline]
+    pub(in crate::sink) fn push_short(&mut self, value: Stored<'_>, rowid: i64) -> bool {
+        let ((value_type, value), (rowid_type, rowid)) = (encode(value), encode(Stored::Integer(rowid)));
+        let mut room = [[0; size_of::<u64>()]; 2];
+        let [value_room, rowid_room] = &mut room;
+        let (value, rowid) = (value.bytes(value_room), rowid.bytes(rowid_room));
+        // With such a type it has so few bytes that all of them are local, on a page of any size.
+        let record_bytes = SHORT_HEADER_BYTES + value.len() + rowid.len();
+        match self.levels.levels.first_mut() {
+            Some(Level { page, waiting: None }) if value_type <= SHORT_TYPE_MAX && page.fits(1 + record_bytes) => {
+                let head = [record_bytes as u8, SHORT_HEADER_BYTES as u8, value_type as u8, rowid_type as u8];
+                page.push(&[&head, value, rowid]);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Appends an entry. Entries ascend.

@@ -256,6 +256,9 @@ impl BulkTable {
             if is_unique { Ok(()) } else { Err(duplicate_key(&name, &key_names, key_of_row)) }
         };
         let mut push_key = |key_of_row: &[u8], rowid: i64, index: &mut IndexTree, out: &mut PageBuffer| {
+            if key.len() == 1 && index.push_short(key::last(key_of_row), rowid) {
+                return;
+            }
             record.begin(key.len() + 1);
             key::read(key_of_row, key.len(), &mut scratch, |value| record.push(value));
             record.push(Stored::Integer(rowid));
