@@ -1,8 +1,8 @@
 //! Fingerprints of keys: rows of key columns to 128-bit hashes. Knows nothing of what they are compared with.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
-use siphasher::sip128::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::chunk::decimal;
 use crate::chunk::{Column, ColumnView, DataType, Selection, Text, Values};
@@ -46,12 +46,11 @@ impl KeyHasher {
     ) {
         assert_eq!(columns.len(), types.len(), "a type for each column");
         let columns: Vec<_> = columns.iter().zip(types).map(|(view, kind)| KeyColumn::new(view, *kind)).collect();
-        let mut encoded = Vec::new();
         out.reserve(selection.len());
         selection.for_each(|row| {
-            encoded.clear();
-            columns.iter().for_each(|column| column.encode(row, &mut encoded));
-            out.push(self.hasher.hash(&encoded).into());
+            let mut hasher = self.hasher;
+            columns.iter().for_each(|column| column.hash(row, &mut hasher));
+            out.push(hasher.finish128().into());
         });
     }
 }
@@ -93,16 +92,16 @@ impl<'a> KeyColumn<'a> {
         KeyColumn { column, codes, values }
     }
 
-    /// Appends the encoding of the value of `row`.
+    /// Hashes the encoding of the value of `row`.
     #[inline]
-    fn encode(&self, row: usize, out: &mut Vec<u8>) {
+    fn hash(&self, row: usize, hasher: &mut SipHasher13) {
         let at = self.codes.map_or(row, |codes| codes[row] as usize);
         debug_assert!(self.column.is_valid(at), "a key has no NULL");
         let word = match self.values {
             KeyValues::Text(text) => {
                 let text = text.get(at);
-                out.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                out.extend_from_slice(text);
+                hasher.write_u64(text.len() as u64);
+                hasher.write(text);
                 return;
             }
             KeyValues::Int(values) => values[at] as u64,
@@ -110,7 +109,7 @@ impl<'a> KeyColumn<'a> {
             KeyValues::Double(values) => word_of_double(values[at]),
             KeyValues::Bool(values) => values[at].into(),
         };
-        out.extend_from_slice(&word.to_le_bytes());
+        hasher.write_u64(word);
     }
 }
 
