@@ -100,7 +100,7 @@ pub(in crate::sink) fn write(value: Stored<'_>, is_last: bool, out: &mut Vec<u8>
 #[inline]
 pub(in crate::sink) fn read(mut key: &[u8], values: usize, scratch: &mut Vec<u8>, mut visit: impl FnMut(Stored<'_>)) {
     for _ in 1..values {
-        let bytes = match without_text(key) {
+        let bytes = match fixed_value(key) {
             Some((value, bytes)) => {
                 visit(value);
                 bytes
@@ -119,12 +119,12 @@ pub(in crate::sink) fn read(mut key: &[u8], values: usize, scratch: &mut Vec<u8>
 /// The last value of a key, given what there is of it from there on.
 #[inline]
 pub(in crate::sink) fn last(key: &[u8]) -> Stored<'_> {
-    without_text(key).map_or_else(|| Stored::Text(&key[1..]), |(value, _)| value)
+    fixed_value(key).map_or_else(|| Stored::Text(&key[1..]), |(value, _)| value)
 }
 
-/// The value that a key begins with, and how many bytes of the key it takes; `None` if it is a text.
+/// The value that a key begins with, and how many bytes of the key it takes; `None` if it is a text, which has any number.
 #[inline]
-fn without_text(key: &[u8]) -> Option<(Stored<'static>, usize)> {
+fn fixed_value(key: &[u8]) -> Option<(Stored<'static>, usize)> {
     let word = || key.get(1..9).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
     match key.first() {
         None | Some(&NULL) => Some((Stored::Null, 1)),
