@@ -80,13 +80,13 @@ impl IndexTree {
         let (value, rowid) = (value.bytes(value_room), rowid.bytes(rowid_room));
         // With such a type it has so few bytes that all of them are local, on a page of any size.
         let record_bytes = SHORT_HEADER_BYTES + value.len() + rowid.len();
-        match self.levels.levels.first_mut() {
-            Some(Level { page, waiting: None }) if value_type <= SHORT_TYPE_MAX && page.fits(1 + record_bytes) => {
+        match self.levels.leaf_with_room(1 + record_bytes).filter(|_| value_type <= SHORT_TYPE_MAX) {
+            Some(leaf) => {
                 let head = [record_bytes as u8, SHORT_HEADER_BYTES as u8, value_type as u8, rowid_type as u8];
-                page.push(&[&head, value, rowid]);
+                leaf.push(&[&head, value, rowid]);
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 
@@ -98,13 +98,10 @@ impl IndexTree {
         let head_bytes = put_varint(record.len() as u64, &mut head);
         let head = &head[..head_bytes];
         if overflow.is_empty() {
-            // As `add` does, and nearly always.
-            if let Some(Level { page, waiting: None }) = self.levels.levels.first_mut()
-                && page.fits(head.len() + local.len())
-            {
-                return page.push(&[head, local]);
+            match self.levels.leaf_with_room(head.len() + local.len()) {
+                Some(leaf) => leaf.push(&[head, local]),
+                None => self.levels.add(0, None, &[head, local], out),
             }
-            self.levels.add(0, None, &[head, local], out);
         } else {
             self.levels.add(0, None, &[head, local, &write_overflow(overflow, out).to_be_bytes()], out);
         }
@@ -167,6 +164,15 @@ impl Level {
 }
 
 impl Levels {
+    /// The open leaf, where `add` would only append a cell of so many bytes to it, as it nearly always does.
+    #[inline]
+    fn leaf_with_room(&mut self, bytes: usize) -> Option<&mut Page> {
+        match self.levels.first_mut() {
+            Some(Level { page, waiting: None }) if page.fits(bytes) => Some(page),
+            _ => None,
+        }
+    }
+
     /// The level at a height, which may be the first one above the others.
     fn at(&mut self, height: usize) -> &mut Level {
         if height == self.levels.len() {
