@@ -104,13 +104,13 @@ fn find_portable(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds:
 #[inline(always)]
 pub(super) fn for_each_step(bytes: &[u8], mut visit: impl FnMut(u32, &[u8; STEP], u64)) {
     let (steps, rest) = bytes.as_chunks::<STEP>();
-    for (index, step) in steps.iter().enumerate() {
-        visit((index * STEP) as u32, step, !0);
-    }
-    if !rest.is_empty() {
-        let mut step = [0; STEP];
-        step[..rest.len()].copy_from_slice(rest);
-        visit((bytes.len() - rest.len()) as u32, &step, !(!0 << rest.len()));
+    let mut last = [0; STEP];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = (!rest.is_empty()).then_some(&last);
+    // One call for all of them, so that a compiler puts what it does in its place.
+    for (index, step) in steps.iter().chain(last).enumerate() {
+        let used = if index < steps.len() { !0 } else { !(!0 << rest.len()) };
+        visit((index * STEP) as u32, step, used);
     }
 }
 

@@ -36,6 +36,13 @@ impl Stored<'_> {
     }
 }
 
+/// Takes the values of some rows. A trait and no closure, because its method can be inlined for every kind of column, where
+/// a compiler leaves a call of the closure for each value.
+pub(super) trait Visitor {
+    /// Takes the value of a row, by its number among the rows.
+    fn visit(&mut self, nth: usize, value: Stored<'_>);
+}
+
 /// A column whose shape and type have been told apart.
 #[derive(Debug)]
 pub(super) struct StoredColumn<'a> {
@@ -79,33 +86,33 @@ impl<'a> StoredColumn<'a> {
         views.iter().zip(types).map(|(view, data_type)| StoredColumn::new(view, *data_type)).collect()
     }
 
-    /// Calls `visit` with each of some rows, by its number among them, and its value. What kind of values the column has is
-    /// asked once. Dates and timestamps are written into `scratch`.
+    /// Lets `visitor` have the value of each of some rows. What kind of values the column has is asked once. Dates and
+    /// timestamps are written into `scratch`.
     #[inline]
-    pub(super) fn for_each(&self, rows: &[u32], scratch: &mut Vec<u8>, visit: impl FnMut(usize, Stored<'_>)) {
+    pub(super) fn for_each(&self, rows: &[u32], scratch: &mut Vec<u8>, visitor: impl Visitor) {
         match self.values {
-            StoredValues::Integer(values) => self.each(rows, visit, |at| Stored::Integer(values[at])),
+            StoredValues::Integer(values) => self.each(rows, visitor, |at| Stored::Integer(values[at])),
             StoredValues::Decimal(units, scale) => {
-                self.each(rows, visit, |at| Stored::Real(decimal::to_f64(i128::from(units[at]), scale)));
+                self.each(rows, visitor, |at| Stored::Real(decimal::to_f64(i128::from(units[at]), scale)));
             }
-            StoredValues::Real(values) => self.each(rows, visit, |at| Stored::Real(values[at])),
-            StoredValues::Boolean(values) => self.each(rows, visit, |at| Stored::Integer(i64::from(values[at]))),
-            StoredValues::Text(text) => self.each(rows, visit, |at| Stored::Text(text.get(at))),
+            StoredValues::Real(values) => self.each(rows, visitor, |at| Stored::Real(values[at])),
+            StoredValues::Boolean(values) => self.each(rows, visitor, |at| Stored::Integer(i64::from(values[at]))),
+            StoredValues::Text(text) => self.each(rows, visitor, |at| Stored::Text(text.get(at))),
             StoredValues::Date(days) => {
-                self.each_text(rows, visit, scratch, |at, out| calendar::write_date(out, days[at]));
+                self.each_text(rows, visitor, scratch, |at, out| calendar::write_date(out, days[at]));
             }
             StoredValues::Timestamp(micros) => {
-                self.each_text(rows, visit, scratch, |at, out| calendar::write_timestamp(out, micros[at]));
+                self.each_text(rows, visitor, scratch, |at, out| calendar::write_timestamp(out, micros[at]));
             }
         }
     }
 
     #[inline]
-    fn each<'v>(&self, rows: &[u32], mut visit: impl FnMut(usize, Stored<'_>), value: impl Fn(usize) -> Stored<'v>) {
+    fn each<'v>(&self, rows: &[u32], mut visitor: impl Visitor, value: impl Fn(usize) -> Stored<'v>) {
         for (nth, row) in rows.iter().enumerate() {
             match self.place_of(*row as usize) {
-                Some(at) => visit(nth, value(at)),
-                None => visit(nth, Stored::Null),
+                Some(at) => visitor.visit(nth, value(at)),
+                None => visitor.visit(nth, Stored::Null),
             }
         }
     }
@@ -116,7 +123,7 @@ impl<'a> StoredColumn<'a> {
     fn each_text(
         &self,
         rows: &[u32],
-        mut visit: impl FnMut(usize, Stored<'_>),
+        mut visitor: impl Visitor,
         texts: &mut Vec<u8>,
         write: impl Fn(usize, &mut Vec<u8>),
     ) {
@@ -132,10 +139,10 @@ impl<'a> StoredColumn<'a> {
         for (nth, end) in ends.into_iter().enumerate() {
             match end {
                 Some(end) => {
-                    visit(nth, Stored::Text(&texts[start..end]));
+                    visitor.visit(nth, Stored::Text(&texts[start..end]));
                     start = end;
                 }
-                None => visit(nth, Stored::Null),
+                None => visitor.visit(nth, Stored::Null),
             }
         }
     }

@@ -61,7 +61,7 @@ impl Sorter {
     ///
     /// # Errors
     /// When the temporary file cannot be written or read.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         if let Some(partitions) = &mut self.partitions {
             return partitions.push(key, payload).map_err(|cause| failed(&self.temp_dir, &cause));

@@ -92,7 +92,7 @@ impl Partitions {
     }
 
     /// Takes an entry.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, key: &[u8], payload: &[u8]) -> io::Result<()> {
         let place = self.place_of(key);
         self.latest = place;
@@ -165,7 +165,7 @@ impl Partitions {
     }
 
     /// Appends an entry to the partition at a place.
-    #[inline]
+    #[inline(always)]
     fn append(&mut self, place: usize, key: &[u8], payload: &[u8]) -> io::Result<()> {
         let bytes_max = LENGTHS_MAX + key.len() + payload.len();
         if self.partitions[place].buffer.len() + bytes_max > BUFFER_BYTES {

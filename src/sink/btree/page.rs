@@ -70,7 +70,7 @@ impl Page {
     }
 
     /// Appends a cell that fits, given in parts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, parts: &[&[u8]]) {
         let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
         self.content -= bytes.max(CELL_MIN);

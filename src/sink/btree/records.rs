@@ -2,7 +2,7 @@
 //! with long headers to `record`, whose business the format is.
 
 use crate::sink::btree::record::{Record, SHORT_TYPE_MAX, encode};
-use crate::sink::stored::StoredColumn;
+use crate::sink::stored::{Stored, StoredColumn, Visitor};
 
 /// Some records.
 #[derive(Debug, Default)]
@@ -48,22 +48,12 @@ impl Records {
         let Records { bytes, stride, ends, .. } = self;
         (0..rows.len()).for_each(|nth| bytes[nth * *stride] = header as u8);
         for (at, place) in (1..).zip(order) {
-            columns[*place].for_each(rows, scratch, |nth, value| {
-                let end = &mut ends[nth];
-                let (serial_type, body) = encode(value);
-                if serial_type > SHORT_TYPE_MAX {
-                    *end = LONG;
-                }
-                if *end != LONG {
-                    bytes[nth * *stride + at] = serial_type as u8;
-                    *end += body.put(&mut bytes[*end..]);
-                }
-            });
+            columns[*place].for_each(rows, scratch, NextValues { bytes, stride: *stride, ends, at });
         }
     }
 
     /// The record of a row, by its number among the rows, which are those of `build`, as are the columns.
-    #[inline]
+    #[inline(always)]
     pub(in crate::sink) fn get(
         &mut self,
         nth: usize,
@@ -79,5 +69,29 @@ impl Records {
         self.long.begin(order.len());
         order.iter().for_each(|place| self.long.push(columns[*place].get(rows[nth] as usize, scratch)));
         self.long.finish()
+    }
+}
+
+/// Appends the values of a column to records.
+struct NextValues<'a> {
+    bytes: &'a mut [u8],
+    stride: usize,
+    ends: &'a mut [usize],
+    /// Where the types of the column are among the bytes of each record.
+    at: usize,
+}
+
+impl Visitor for NextValues<'_> {
+    #[inline(always)]
+    fn visit(&mut self, nth: usize, value: Stored<'_>) {
+        let end = &mut self.ends[nth];
+        let (serial_type, body) = encode(value);
+        if serial_type > SHORT_TYPE_MAX {
+            *end = LONG;
+        }
+        if *end != LONG {
+            self.bytes[nth * self.stride + self.at] = serial_type as u8;
+            *end += body.put(&mut self.bytes[*end..]);
+        }
     }
 }
