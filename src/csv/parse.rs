@@ -325,7 +325,7 @@ impl<'a> Soundness<'a> {
     #[cold]
     fn look_for_not_utf8(&mut self, start: usize) {
         let rest = &self.bytes[start..];
-        self.not_utf8 = start + std::str::from_utf8(rest).map_or_else(|error| error.valid_up_to(), str::len);
+        self.not_utf8 = start + simdutf8::compat::from_utf8(rest).map_or_else(|error| error.valid_up_to(), str::len);
     }
 
     #[cold]
