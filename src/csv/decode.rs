@@ -152,7 +152,8 @@ impl<'a> Pass<'a> {
 }
 
 impl Progress<'_> {
-    /// Nothing is read of a text that has no quotes.
+    /// Nothing is read of a text that has no quotes. Apart from the others, which leaves its loop all registers.
+    #[inline(never)]
     fn texts(&mut self, rows: Range<usize>, bytes: &mut Vec<u8>, spans: &mut Vec<Span>, context: &mut Context<'_>) {
         let span = |field: Range<usize>| Span { start: field.start as u32, len: field.len() as u32 };
         spans.extend(context.records.column(self.column.field, rows.clone()).map(|(start, end)| span(start..end)));

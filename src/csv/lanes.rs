@@ -96,7 +96,6 @@ impl Lanes {
 
     /// Reads fields, given by start and end, no more than `LANES` of them. Returns a value for each, and a flag that is not zero
     /// where the value means nothing because the field is written in another way, or has none.
-    #[inline(always)]
     pub(super) fn read(
         &mut self,
         kind: &Kind,
@@ -121,41 +120,41 @@ impl Lanes {
         (&self.values[..rows], &mut self.unread[..rows])
     }
 
-    #[inline(always)]
+    // The loops that load are functions of their own, which leaves each of them all registers.
+
+    #[inline(never)]
     fn load_numbers(&mut self, bytes: &[u8], fields: impl Iterator<Item = (usize, usize)>) {
-        for ((start, end), (word, len)) in fields.zip(self.words.iter_mut().zip(&mut self.lens)) {
+        for ((start, end), lane) in fields.zip(0..LANES) {
             let last = bytes[..end].last_chunk();
-            *word = last.map_or(0, |last| u64::from_le_bytes(*last));
-            *len = if last.is_some() { (end - start) as u64 } else { 0 };
+            self.words[lane] = last.map_or(0, |last| u64::from_le_bytes(*last));
+            self.lens[lane] = if last.is_some() { (end - start) as u64 } else { 0 };
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn load_dates(&mut self, bytes: &[u8], fields: impl Iterator<Item = (usize, usize)>) {
-        let words = self.words.iter_mut().zip(&mut self.centuries);
-        for ((start, end), ((word, century), len)) in fields.zip(words.zip(&mut self.lens)) {
-            *len = 0;
+        for ((start, end), lane) in fields.zip(0..LANES) {
+            self.lens[lane] = 0;
             if let Some(date) = bytes[start..end].first_chunk::<10>() {
-                (*century, *word) = date_words(date);
-                *len = (end - start) as u64;
+                (self.centuries[lane], self.words[lane]) = date_words(date);
+                self.lens[lane] = (end - start) as u64;
             }
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn load_timestamps(&mut self, bytes: &[u8], fields: impl Iterator<Item = (usize, usize)>) {
-        let words = self.words.iter_mut().zip(&mut self.centuries).zip(self.times.iter_mut().zip(&mut self.lens));
-        for ((start, end), ((word, century), (time, len))) in fields.zip(words) {
+        for ((start, end), lane) in fields.zip(0..LANES) {
             let field = &bytes[start..end];
-            *len = 0;
+            self.lens[lane] = 0;
             if let Some(text) = field.first_chunk::<19>()
                 && matches!(text[10], b' ' | b'T')
                 && matches!(field[19..], [] | [b'Z'])
                 && let (Some(date), Some(of_day)) = (text.first_chunk::<10>(), text.last_chunk())
             {
-                (*century, *word) = date_words(date);
-                *time = u64::from_le_bytes(*of_day);
-                *len = 10;
+                (self.centuries[lane], self.words[lane]) = date_words(date);
+                self.times[lane] = u64::from_le_bytes(*of_day);
+                self.lens[lane] = 10;
             }
         }
     }
