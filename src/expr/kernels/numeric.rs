@@ -89,6 +89,10 @@ pub(super) fn ceil(a: Operand<'_>, from: DataType, result: DataType, len: usize)
 /// Units of one scale as units of the scale of the result, rounded half away from zero.
 pub(super) fn rescale(a: Operand<'_>, scale: u8, result: DataType, len: usize) -> Evaluated {
     let to_scale = result.scale();
+    if to_scale >= scale {
+        let factor = decimal::pow10(to_scale - scale) as i64;
+        return each_int(a, result, len, |units| units.overflowing_mul(factor));
+    }
     each_int(a, result, len, |units| match decimal::rescale(units, scale, to_scale) {
         Some(units) => (units, false),
         None => (0, true),
