@@ -842,6 +842,8 @@ fn casts_of_what_sqlite_lacks() {
         (Scalar::Int(9_950), decimal(9, 2), decimal(2, 0), overflow.clone()),
         (Scalar::Int(100), DataType::Integer, decimal(4, 2), overflow.clone()),
         (Scalar::Int(99), DataType::Integer, decimal(4, 2), Ok(Scalar::Int(9900))),
+        // A hundred times as many leave 84 in 64 bits.
+        (Scalar::Int(184_467_440_737_095_517), DataType::Integer, decimal(18, 2), overflow.clone()),
         (Scalar::Double(0.125), DataType::Double, decimal(9, 2), Ok(Scalar::Int(13))),
         (Scalar::Double(-0.125), DataType::Double, decimal(9, 2), Ok(Scalar::Int(-13))),
         (Scalar::Double(0.004), DataType::Double, decimal(9, 2), Ok(Scalar::Int(0))),
