@@ -159,6 +159,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[track_caller]
+    fn assert_found(bytes: &[u8], delimiter: u8) {
+        let expected: Vec<u32> =
+            (0..bytes.len() as u32).filter(|at| [delimiter, b'\n'].contains(&bytes[*at as usize])).collect();
+        let feeds: Vec<u32> =
+            (0..expected.len() as u32).filter(|at| bytes[expected[*at as usize] as usize] == b'\n').collect();
+        for level in Level::all() {
+            let mut structure = Structure::new(*level);
+            // What an earlier use has left behind does not matter.
+            structure.find(&[b'\n'; 333], delimiter);
+            assert_eq!(structure.find(bytes, delimiter), (&expected[..], &feeds[..]), "{level:?}, {bytes:?}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -167,16 +181,15 @@ mod tests {
             bytes in proptest::collection::vec(prop_oneof![Just(b','), Just(b'\n'), any::<u8>()], 0..300),
             delimiter in prop_oneof![Just(b','), Just(0), Just(b'\t')],
         ) {
-            let expected: Vec<u32> =
-                (0..bytes.len() as u32).filter(|at| [delimiter, b'\n'].contains(&bytes[*at as usize])).collect();
-            let feeds: Vec<u32> =
-                (0..expected.len() as u32).filter(|at| bytes[expected[*at as usize] as usize] == b'\n').collect();
-            for level in Level::all() {
-                let mut structure = Structure::new(*level);
-                // What an earlier use has left behind does not matter.
-                structure.find(&[b'\n'; 333], delimiter);
-                prop_assert_eq!(structure.find(&bytes, delimiter), (&expected[..], &feeds[..]), "{:?}", level);
-            }
+            assert_found(&bytes, delimiter);
+        }
+    }
+
+    #[test]
+    fn steps_are_whole_empty_or_full() {
+        let bytes = [[b','; STEP], [b'x'; STEP], [b'\n'; STEP]].concat();
+        for len in [0, 1, STEP - 1, STEP, STEP + 1, 3 * STEP - 1, 3 * STEP] {
+            assert_found(&bytes[..len], b',');
         }
     }
 }

@@ -93,10 +93,8 @@ pub(super) fn rescale(a: Operand<'_>, scale: u8, result: DataType, len: usize) -
         let factor = decimal::pow10(to_scale - scale) as i64;
         return each_int(a, result, len, |units| units.overflowing_mul(factor));
     }
-    each_int(a, result, len, |units| match decimal::rescale(units, scale, to_scale) {
-        Some(units) => (units, false),
-        None => (0, true),
-    })
+    let divisor = decimal::pow10(scale - to_scale);
+    each_int(a, result, len, |units| (decimal::divide_rounded(i128::from(units), divisor) as i64, false))
 }
 
 /// A double that can be a value, negative zero as zero.
