@@ -100,24 +100,16 @@ impl Tally {
     }
 
     /// Takes rows with a value for each sum. Inlined, so that the number of sums is known.
-    ///
-    /// Batch by batch, and in two passes: the first does little but reach each group in memory, so that the processor has
-    /// the cache misses of many rows under way at once; the second finds them in its first cache.
     #[inline(always)]
     fn add<'a>(&mut self, groups: &[u32], sums: impl AsRef<[&'a [i64]]>) {
-        const BATCH: usize = 512;
         let sums = sums.as_ref();
         let stride = 1 + sums.len();
-        for (batch, groups) in groups.chunks(BATCH).enumerate() {
-            for group in groups {
-                self.words[*group as usize * stride] += 1;
-            }
-            for (row, group) in (batch * BATCH..).zip(groups) {
-                let start = *group as usize * stride + 1;
-                let words = &mut self.words[start..start + sums.len()];
-                for (place, word) in words.iter_mut().enumerate() {
-                    add(word, sums[place][row], |value| carry(&mut self.carries, start + place, value));
-                }
+        for (row, group) in groups.iter().enumerate() {
+            let start = *group as usize * stride;
+            let (rows, words) = self.words[start..start + stride].split_at_mut(1);
+            rows[0] += 1;
+            for (place, word) in words.iter_mut().enumerate() {
+                add(word, sums[place][row], |value| carry(&mut self.carries, start + 1 + place, value));
             }
         }
     }

@@ -37,8 +37,9 @@ struct Entry {
 /// Texts that are looked for together: as many as the first cache holds the heads of.
 const BATCH: usize = 128;
 
-/// What a text begins with, so that few texts have to be looked at beyond it.
+/// What a text begins with, so that few texts have to be looked at beyond it. In one line of the cache, of which it is half.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(align(32))]
 struct Head {
     /// The first bytes, with zeros behind a shorter text.
     bytes: [u8; Head::BYTES],
