@@ -186,9 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_whole_empty_or_full() {
-        let bytes = [[b','; STEP], [b'x'; STEP], [b'\n'; STEP]].concat();
-        for len in [0, 1, STEP - 1, STEP, STEP + 1, 3 * STEP - 1, 3 * STEP] {
+    fn steps_are_full_empty_or_mixed() {
+        let mixed = std::array::from_fn(|at| b",x\ny,"[at % 5]);
+        let bytes = [[b','; STEP], [b'x'; STEP], [b'\n'; STEP], mixed].concat();
+        for len in [0, 1, STEP - 1, STEP, STEP + 1, bytes.len() - 1, bytes.len()] {
             assert_found(&bytes[..len], b',');
         }
     }
