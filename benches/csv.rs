@@ -108,7 +108,7 @@ fn measure(name: &str, input: &[u8]) {
             assert!(records.rejects.is_empty());
             rows += records.len();
             let started = Instant::now();
-            let decoded = decoder.decode(&records, cut.bytes);
+            let decoded = decoder.decode(&mut records, cut.bytes);
             note(2, block, started.elapsed());
             assert!(decoded.rejects.is_empty());
             block += 1;

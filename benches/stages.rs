@@ -119,7 +119,7 @@ impl<'p> Stages<'p> {
     fn process(&mut self, block: Block, watch: &mut Watch, times: &mut [Duration; STAGES.len()]) -> Vec<u8> {
         self.parser.parse(&block, &mut self.records);
         times[1] += watch.lap();
-        let decoded = self.decoder.decode(&self.records, block.bytes);
+        let decoded = self.decoder.decode(&mut self.records, block.bytes);
         assert!(self.records.rejects.is_empty() && decoded.rejects.is_empty(), "the feed has no bad records");
         times[2] += watch.lap();
         let mut inputs: Vec<Option<Column>> = self.feed.columns.iter().map(|_| None).collect();

@@ -286,6 +286,20 @@ impl Column {
         }
     }
 
+    /// Takes out the rows at `rows`, ascending.
+    pub fn remove(&mut self, rows: &[u32]) {
+        match &mut self.values {
+            Values::Int(values) => remove_rows(values, 1, rows),
+            Values::Double(values) => remove_rows(values, 1, rows),
+            Values::Bool(values) => remove_rows(values, 1, rows),
+            Values::Text(text) => remove_rows(&mut text.spans, 1, rows),
+        }
+        if let Some(mut validity) = self.validity.take() {
+            remove_rows(&mut validity, 1, rows);
+            self.validity = Some(validity).filter(|validity| validity.contains(&false));
+        }
+    }
+
     /// Gives back what was allocated to grow into.
     pub fn shrink_to_fit(&mut self) {
         match &mut self.values {
@@ -342,6 +356,19 @@ impl Column {
             Some(validity) => Column::with_validity(values, rows.iter().map(|row| validity[*row as usize]).collect()),
         }
     }
+}
+
+/// Takes the rows at `rows`, ascending, out of rows of so many values each. What lies between two of them moves as a whole.
+pub fn remove_rows<T: Copy>(values: &mut Vec<T>, width: usize, rows: &[u32]) {
+    let Some(first) = rows.first() else { return };
+    let mut kept = *first as usize * width;
+    let ends = rows[1..].iter().map(|next| *next as usize * width).chain([values.len()]);
+    for (row, end) in rows.iter().zip(ends) {
+        let start = (*row as usize + 1) * width;
+        values.copy_within(start..end, kept);
+        kept += end - start;
+    }
+    values.truncate(kept);
 }
 
 /// Builds a column value by value: for the places where rows come one at a time.

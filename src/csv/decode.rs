@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use memchr::memchr;
 
-use crate::chunk::{Column, DataType, Physical, Reject, RejectCode, Scalar, Selection, Span, Text, Values, parse};
+use crate::chunk::{Column, DataType, Physical, Reject, RejectCode, Scalar, Span, Text, Values, parse};
 use crate::csv::lanes::{Kind, LANES, Lanes};
 use crate::csv::parse::Records;
 use crate::csv::structure::Level;
@@ -44,8 +44,6 @@ pub struct Decoder {
 pub struct Decoded {
     /// A column for each `DecodeColumn`, with a row for each good record of the block.
     pub columns: Vec<Column>,
-    /// The rows without an invalid value. In other rows, what the columns hold means nothing.
-    pub rows: Selection,
     /// Records with an invalid value, ascending, and for each the first column that is at fault.
     pub rejects: Vec<Reject>,
     /// How many invalid values became NULL, for each column. Records that are rejected count as well.
@@ -68,23 +66,30 @@ impl Decoder {
         Decoder { columns, nulls: Nulls::new(nulls), quote: dialect.quote, scratch: Vec::new(), lanes }
     }
 
-    /// Decodes a block from its bytes and what `Parser::parse` found in them.
-    pub fn decode(&mut self, records: &Records, mut bytes: Vec<u8>) -> Decoded {
+    /// Decodes a block from its bytes and what `Parser::parse` found in them. Records with an invalid value are no longer
+    /// among the good ones then, so that nobody behind has to pass them over.
+    pub fn decode(&mut self, records: &mut Records, mut bytes: Vec<u8>) -> Decoded {
         let mut faults = Faults::default();
         let Decoder { nulls, quote, scratch, lanes, .. } = self;
-        let mut passes: Vec<Pass<'_>> = self.columns.iter().map(|column| Pass::new(column, records)).collect();
+        let read = &*records;
+        let mut passes: Vec<Pass<'_>> = self.columns.iter().map(|column| Pass::new(column, read)).collect();
         for start in (0..records.len()).step_by(TILE_ROWS) {
             let rows = start..records.len().min(start + TILE_ROWS);
             for pass in &mut passes {
-                let mut context = Context { records, nulls, quote: *quote, scratch, lanes, faults: &mut faults };
+                let mut context = Context { records: read, nulls, quote: *quote, scratch, lanes, faults: &mut faults };
                 pass.decode(rows.clone(), &mut bytes, &mut context);
             }
         }
         let bytes = Arc::new(bytes);
         let nullified = passes.iter().map(|pass| pass.progress.nullified).collect();
-        let columns = passes.into_iter().map(|pass| pass.into_column(&bytes)).collect();
-        faults.rejects.sort_unstable_by_key(|reject| reject.record);
-        Decoded { columns, rows: faults.good_rows(records.len()), rejects: faults.rejects, nullified, bytes }
+        let mut columns: Vec<Column> = passes.into_iter().map(|pass| pass.into_column(&bytes)).collect();
+        let rows = faults.rows();
+        if !rows.is_empty() {
+            columns.iter_mut().for_each(|column| column.remove(&rows));
+            records.remove(&rows);
+            faults.rejects.sort_unstable_by_key(|reject| reject.record);
+        }
+        Decoded { columns, rejects: faults.rejects, nullified, bytes }
     }
 }
 
@@ -346,8 +351,9 @@ impl Faults {
         }
     }
 
-    fn good_rows(&self, rows: usize) -> Selection {
-        if self.rejects.is_empty() { Selection::All(rows) } else { Selection::from_flags(&self.good) }
+    /// The rows themselves, ascending.
+    fn rows(&self) -> Vec<u32> {
+        (0..).zip(&self.good).filter(|(_, good)| !**good).map(|(row, _)| row).collect()
     }
 }
 
@@ -394,20 +400,20 @@ mod tests {
     fn decode(input: &str, fields: usize, columns: &[DecodeColumn], nulls: &[&str]) -> (Records, Decoded) {
         let nulls: Vec<String> = nulls.iter().map(|null| (*null).to_owned()).collect();
         let dialect = Dialect::default();
-        let mut records = Records::default();
         let block = Block::whole(input.as_bytes().to_vec());
-        Parser::new(dialect, fields).parse(&block, &mut records);
         let decode = |level: &Level| {
-            Decoder::with_level(columns.to_vec(), &nulls, &dialect, *level).decode(&records, block.bytes.clone())
+            let mut records = Records::default();
+            Parser::new(dialect, fields).parse(&block, &mut records);
+            let mut decoder = Decoder::with_level(columns.to_vec(), &nulls, &dialect, *level);
+            let decoded = decoder.decode(&mut records, block.bytes.clone());
+            assert!(decoded.columns.iter().all(|column| column.len() == records.len()));
+            (records, decoded)
         };
         let (last, others) = Level::all().split_last().unwrap();
-        let decoded = decode(last);
+        let (records, decoded) = decode(last);
         for level in others {
-            let other = decode(level);
-            assert_eq!(
-                (&other.rejects, &other.rows, &other.nullified),
-                (&decoded.rejects, &decoded.rows, &decoded.nullified)
-            );
+            let (_, other) = decode(level);
+            assert_eq!((&other.rejects, &other.nullified), (&decoded.rejects, &decoded.nullified));
             for (other, column) in other.columns.iter().zip(&decoded.columns) {
                 assert!((0..records.len()).all(|row| other.get(row) == column.get(row)), "{level:?}");
             }
@@ -432,7 +438,6 @@ mod tests {
             types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
         let (records, decoded) = decode(input, 7, &columns, &[""]);
         assert_eq!(decoded.rejects, []);
-        assert_eq!(decoded.rows, Selection::All(2));
         let row = |row: usize| decoded.columns.iter().map(|column| column.get(row)).collect::<Vec<_>>();
         let day = 19_782;
         assert_eq!(
@@ -468,7 +473,7 @@ mod tests {
         let mut columns = vec![column(2, "third", DataType::Date), column(0, "first", DataType::Integer)];
         columns.push(DecodeColumn { not_null: true, ..column(1, "second", DataType::Text) });
         let input = "1,a,2024-01-01\nx,,2024-13-01\n2\n1,,2024-01-01\nx,a,\n\"1\"\"\",b,\n9223372036854775808,b,\n";
-        let (_, decoded) = decode(input, 3, &columns, &[""]);
+        let (records, decoded) = decode(input, 3, &columns, &[""]);
         let rejects: Vec<_> = decoded
             .rejects
             .iter()
@@ -487,7 +492,7 @@ mod tests {
         assert_eq!(decoded.rejects[0].reason, parse::reason(RejectCode::InvalidDate, DataType::Date));
         let Span { start, len } = decoded.rejects[1].span;
         assert_eq!(&decoded.bytes[start as usize..(start + len) as usize], b"1,,2024-01-01");
-        assert_eq!(decoded.rows, Selection::Rows(vec![0]));
+        assert_eq!((records.len(), records.record(0), records.total()), (1, 0, 7));
     }
 
     #[test]
@@ -496,7 +501,7 @@ mod tests {
         let strict = DecodeColumn { nullify: true, not_null: true, ..column(1, "b", DataType::Integer) };
         let (_, decoded) = decode("1,1\nx,1\n,1\n1,x\n", 2, &[loose, strict], &[""]);
         assert_eq!(decoded.nullified, [1, 1]);
-        assert_eq!(decoded.columns[0].validity, Some(vec![true, false, false, true]));
+        assert_eq!(decoded.columns[0].validity, Some(vec![true, false, false]));
         assert_eq!(
             decoded.rejects.iter().map(|reject| (reject.record, reject.code)).collect::<Vec<_>>(),
             [(3, RejectCode::NullValue)]
@@ -553,10 +558,10 @@ mod tests {
         let block = Block::whole(b"1234567,12345675\n5175,5225\n65,75\n".to_vec());
         Parser::new(dialect, 2).parse(&block, &mut records);
         let columns = vec![column(0, "a", DataType::Integer), column(1, "b", DECIMAL)];
-        let decoded = Decoder::new(columns, &[], &dialect).decode(&records, block.bytes);
+        let decoded = Decoder::new(columns, &[], &dialect).decode(&mut records, block.bytes);
         let row = |row: usize| decoded.columns.iter().map(|column| column.get(row)).collect::<Vec<_>>();
         assert_eq!(decoded.rejects.len(), 1, "too large for its precision: {:?}", decoded.rejects);
-        assert_eq!([row(1), row(2)], [[Cell::Int(17), Cell::Int(2200)], [Cell::Int(65), Cell::Int(7500)]]);
+        assert_eq!([row(0), row(1)], [[Cell::Int(17), Cell::Int(2200)], [Cell::Int(65), Cell::Int(7500)]]);
     }
 
     #[test]
@@ -568,6 +573,29 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// Good records among those that the parser rejects and those that are rejected here, with and without quotes.
+        #[test]
+        fn good_records_know_their_places(lines in proptest::collection::vec(0..5_usize, 0..40)) {
+            let input: String = lines.iter().map(|line| ["1,a\n", "1,\"a\"\n", "1\n", "x,a\n", "x,\"a\"\n"][*line]).collect();
+            let columns = [column(0, "a", DataType::Integer), column(1, "b", DataType::Text)];
+            let (records, decoded) = decode(&input, 2, &columns, &[""]);
+            let places = |is_wanted: fn(usize) -> bool| -> Vec<u32> {
+                (0..).zip(&lines).filter(|(_, line)| is_wanted(**line)).map(|(place, _)| place).collect()
+            };
+            let found: Vec<u32> = (0..records.len()).map(|row| records.record(row)).collect();
+            prop_assert_eq!(&found, &places(|line| line < 2));
+            for (row, place) in found.iter().enumerate() {
+                let start: usize = input.split_inclusive('\n').take(*place as usize).map(str::len).sum();
+                prop_assert_eq!(records.span(row).start as usize, start);
+                prop_assert_eq!((decoded.columns[0].get(row), decoded.columns[1].get(row)), (Cell::Int(1), Cell::Text(b"a")));
+            }
+            let rejected: Vec<u32> = decoded.rejects.iter().map(|reject| reject.record).collect();
+            prop_assert_eq!(rejected, places(|line| line > 2));
+            let quoted = places(|line| line < 2).iter().map(|place| lines[*place as usize] == 1).collect::<Vec<_>>();
+            prop_assert!((0..records.len()).all(|row| records.quoted().contains(&(row as u32)) == quoted[row]));
+            prop_assert_eq!(records.total(), lines.len());
+        }
 
         /// Any values, written by the csv crate, against `chunk::parse` value by value.
         #[test]
@@ -589,27 +617,33 @@ mod tests {
             let input = String::from_utf8(writer.into_inner().unwrap()).unwrap();
             let types = [DataType::Integer, DECIMAL, DataType::Date, DataType::Text];
             let columns: Vec<_> = types.iter().enumerate().map(|(field, data_type)| column(field, "c", *data_type)).collect();
-            let (_, decoded) = decode(&input, 4, &columns, &["", "NA"]);
-            let mut rejects = decoded.rejects.iter();
-            for (row, (a, b, c, d)) in rows.iter().enumerate() {
-                let mut fault = None;
-                for (column, (text, data_type)) in [a, b, c, d].into_iter().zip(types).enumerate() {
-                    let value = decoded.columns[column].get(row).to_scalar();
+            let (records, decoded) = decode(&input, 4, &columns, &["", "NA"]);
+            let (mut rejects, mut row) = (decoded.rejects.iter(), 0);
+            for (record, (a, b, c, d)) in (0..).zip(&rows) {
+                let (mut values, mut fault) = (Vec::new(), None);
+                for (text, data_type) in [a, b, c, d].into_iter().zip(types) {
                     if text.is_empty() || text == "NA" {
-                        prop_assert_eq!(value, Scalar::Null);
+                        values.push(Scalar::Null);
                         continue;
                     }
                     match parse::parse(text.as_bytes(), data_type) {
-                        Ok(expected) => prop_assert_eq!(value, expected),
-                        Err(code) => fault = fault.or(Some((row as u32, code, text.as_bytes()))),
+                        Ok(value) => values.push(value),
+                        Err(code) => fault = fault.or(Some((record, code, text.as_bytes()))),
                     }
                 }
-                if let Some(expected) = fault {
-                    let reject = rejects.next().unwrap();
-                    prop_assert_eq!((reject.record, reject.code, reject.value.as_slice()), expected);
+                match fault {
+                    None => {
+                        let found: Vec<_> = decoded.columns.iter().map(|column| column.get(row).to_scalar()).collect();
+                        prop_assert_eq!((records.record(row), found), (record, values));
+                        row += 1;
+                    }
+                    Some(expected) => {
+                        let reject = rejects.next().unwrap();
+                        prop_assert_eq!((reject.record, reject.code, reject.value.as_slice()), expected);
+                    }
                 }
             }
-            prop_assert_eq!(rejects.next(), None);
+            prop_assert_eq!((row, rejects.next()), (records.len(), None));
         }
     }
 }

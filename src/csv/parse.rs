@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
+use crate::chunk::column::remove_rows;
 use crate::chunk::{Reject, RejectCode, Span};
 use crate::csv::Dialect;
 use crate::csv::machine::{Fault, Frame, Frames, without_carriage_return};
@@ -15,7 +16,7 @@ use crate::csv::structure::{Level, Structure};
 pub struct Records {
     /// Rejected records, ascending.
     pub rejects: Vec<Reject>,
-    /// For each rejected record, how many good ones stand in front of it.
+    /// For each record that is not good, how many good ones stand in front of it. Ascending.
     good_ahead: Vec<u32>,
     fields: usize,
     /// For each good record the start of each field, then the end of the last plus one: every field ends one byte in
@@ -80,6 +81,20 @@ impl Records {
     /// The good records of which a field may be quoted, ascending.
     pub(super) fn quoted(&self) -> &[u32] {
         &self.quoted
+    }
+
+    /// Takes the good records at `rows`, ascending, from among the good ones.
+    pub(super) fn remove(&mut self, rows: &[u32]) {
+        let removed_ahead = |row: u32| rows.partition_point(|removed| *removed < row) as u32;
+        self.good_ahead.iter_mut().for_each(|good| *good -= removed_ahead(*good));
+        self.good_ahead.extend((0..).zip(rows).map(|(removed, row)| row - removed));
+        self.good_ahead.sort_unstable();
+        self.quoted.retain_mut(|row| {
+            let is_kept = rows.binary_search(row).is_err();
+            *row -= removed_ahead(*row);
+            is_kept
+        });
+        remove_rows(&mut self.bounds, self.fields + 1, rows);
     }
 
     fn clear(&mut self, fields: usize) {

@@ -155,7 +155,7 @@ impl<'p> Worker<'p> {
         }
         let results = self.evaluator.evaluate(&inputs, self.records.len());
 
-        let mut rows = Rows::new(self.records.len(), &decoded.rows);
+        let mut rows = Rows::new(self.records.len());
         rows.check(feed, &results, &|row, column| {
             field_text(&self.records, &decoded.bytes, row, column, &layout, feed)
         });
@@ -242,7 +242,7 @@ impl<'p> Worker<'p> {
             }),
         };
         member.parser.parse(&block, &mut self.records);
-        member.decoder.decode(&self.records, block.bytes)
+        member.decoder.decode(&mut self.records, block.bytes)
     }
 }
 
@@ -263,12 +263,8 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(len: usize, decoded: &Selection) -> Self {
-        let mut live = vec![matches!(decoded, Selection::All(_)); len];
-        if let Selection::Rows(rows) = decoded {
-            rows.iter().for_each(|row| live[*row as usize] = true);
-        }
-        Rows { live, rejects: Vec::new() }
+    fn new(len: usize) -> Self {
+        Rows { live: vec![true; len], rejects: Vec::new() }
     }
 
     fn reject(&mut self, row: usize, code: RejectCode, column: &str, value: Vec<u8>, reason: String) {
