@@ -1,12 +1,12 @@
 //! A SELECT FROM a feed, taken apart: what the engine computes for each row or group, and what is left for SQLite.
 //!
 //! The engine computes every part of the SELECT that is free of aggregates and windows, and the aggregates. These are
-//! the columns of the staging table. Where the SELECT list is no more than that, they are the table; otherwise
-//! SQLite runs the same SELECT with those parts replaced by the staged columns.
+//! the columns of the staging table. Where the SELECT list is no more than that, in the order in which the rows are written
+//! anyway, they are the table; otherwise SQLite runs the same SELECT with those parts replaced by the staged columns.
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, ObjectName, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, Value,
+    Distinct, Expr, GroupByExpr, Ident, ObjectName, OrderByExpr, OrderByKind, OrderByOptions, OrderBySort, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, Value,
 };
 use sqlparser::tokenizer::Span;
 
@@ -17,15 +17,17 @@ use crate::expr::bind::{Binder, Scope};
 use crate::expr::sql::SqlText;
 use crate::expr::{Function, NodeId};
 use crate::plan::load::{Context, find_feed};
+use crate::plan::spec::Spanned as TomlSpanned;
 use crate::plan::staging::{Staging, is_grouped};
 use crate::plan::{FeedOutput, FeedPlan, Origin, OutputColumn, OutputKind, staging_table};
 use crate::plan::{feed, join};
 
-/// Resolves the SELECT of table number `table` and adds what it asks of its feed to that feed.
+/// Resolves the SELECT of table number `table`, with that primary key, and adds what it asks of its feed to that feed.
 pub(super) fn resolve(
     context: &mut Context<'_>,
     feeds: &mut [FeedPlan],
     table: usize,
+    primary_key: &[TomlSpanned<String>],
     text: &SqlText,
     query: &Query,
 ) -> Result<Origin> {
@@ -56,7 +58,7 @@ pub(super) fn resolve(
     }
     let items = select_items(text, &scope, &alias, select)?;
     let mut binder = context.binder(&mut program, &scope, text);
-    let output = Output { text, query, select, items, table };
+    let output = Output { text, query, select, items, table, primary_key };
     let (kind, origin) = output.resolve(&mut binder)?;
     let filter =
         filters.into_iter().reduce(|all, filter| program.call(Function::And, vec![all, filter], DataType::Boolean));
@@ -81,6 +83,7 @@ struct Output<'a> {
     select: &'a Select,
     items: Vec<Item>,
     table: usize,
+    primary_key: &'a [TomlSpanned<String>],
 }
 
 impl Output<'_> {
@@ -119,11 +122,11 @@ impl Output<'_> {
             exprs.push(staging.rewrite(binder, &item.expr, &[])?);
         }
         self.check_names(&columns)?;
-        let finished_by_engine = order_by.is_empty()
-            && having.is_none()
+        let finished_by_engine = having.is_none()
             && self.query.limit_clause.is_none()
             && !(distinct && aggregated)
-            && staging.is_exactly(&exprs);
+            && staging.is_exactly(&exprs)
+            && self.is_written_in_order(&staging);
         let finish = if finished_by_engine {
             None
         } else {
@@ -131,6 +134,44 @@ impl Output<'_> {
         };
         let (kind, fields) = staging.finish();
         Ok((kind, Origin::Feed { columns, staging: fields, finish, text: self.text.clone() }))
+    }
+
+    /// Whether ORDER BY asks for no other order than the rows are written in. That of groups is that of the primary key, or
+    /// without one that of their own keys. The items are the staged columns.
+    fn is_written_in_order(&self, staging: &Staging) -> bool {
+        let Some(order_by) = &self.query.order_by else { return true };
+        let OrderByKind::Expressions(exprs) = &order_by.kind else { return false };
+        let Some(items) = exprs.iter().map(|order| self.ascending_item(order)).collect::<Option<Vec<usize>>>() else {
+            return false;
+        };
+        if order_by.interpolate.is_some() {
+            return false;
+        }
+        if self.primary_key.is_empty() {
+            return staging.begin_keys(&items);
+        }
+        let is_named = |(item, key): (&usize, &TomlSpanned<String>)| {
+            self.items.get(*item).is_some_and(|item| item.name.eq_ignore_ascii_case(key.get_ref()))
+        };
+        staging.has_groups()
+            && items.len() <= self.primary_key.len()
+            && items.iter().zip(self.primary_key).all(is_named)
+    }
+
+    /// The place of the item that is to ascend, if it is named or numbered, with NULL first.
+    fn ascending_item(&self, order: &OrderByExpr) -> Option<usize> {
+        let OrderByOptions { sort, nulls_first } = &order.options;
+        if !matches!(sort, None | Some(OrderBySort::Asc)) || *nulls_first == Some(false) || order.with_fill.is_some() {
+            return None;
+        }
+        match &order.expr {
+            Expr::Identifier(ident) => self.items.iter().position(|item| item.name.eq_ignore_ascii_case(&ident.value)),
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => number.parse::<usize>().ok()?.checked_sub(1),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// The SELECT that SQLite runs over the staging table.

@@ -79,6 +79,23 @@ impl Staging {
                 .all(|(index, expr)| matches!(expr, Expr::Identifier(ident) if ident.value == column_name(index)))
     }
 
+    /// Whether the rows are groups.
+    pub(super) fn has_groups(&self) -> bool {
+        self.groups.is_some()
+    }
+
+    /// Whether these staged columns are the first keys of the groups, in order.
+    pub(super) fn begin_keys(&self, columns: &[usize]) -> bool {
+        let Some(groups) = &self.groups else { return false };
+        let is_key = |(place, column): (usize, &usize)| match self.columns.get(*column) {
+            Some((Source::Group(GroupColumn::Key(node)), _)) => {
+                matches!(groups.program.node(*node).op, Op::Input(key) if key == place)
+            }
+            _ => false,
+        };
+        columns.iter().enumerate().all(is_key)
+    }
+
     /// What the engine has to compute, and the staged columns.
     pub(super) fn finish(self) -> (OutputKind, Vec<Field>) {
         let fields = self

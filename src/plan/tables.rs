@@ -70,7 +70,7 @@ pub(super) fn resolve(
         };
         let reads_feed = relations.iter().any(|relation| find_feed(feeds, relation).is_some());
         let origin = if reads_feed {
-            select::resolve(context, feeds, tables.len(), &text, &query)?
+            select::resolve(context, feeds, tables.len(), &table.primary_key, &text, &query)?
         } else {
             for relation in &relations {
                 let lookup = context.lookups.iter().position(|lookup| lookup.name.eq_ignore_ascii_case(relation));
