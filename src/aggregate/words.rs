@@ -23,22 +23,25 @@ pub(super) struct TextWords {
 
 impl TextWords {
     /// Calls `visit` with the word of each selected row, in order.
+    #[inline(always)]
     pub(super) fn for_each(&mut self, view: &ColumnView<'_>, selection: &Selection, mut visit: impl FnMut(u32)) {
         let texts = rows::texts(view);
         let TextWords { interner, remembered, generation: known, numbers } = self;
         match view {
             ColumnView::Rows(column) => {
-                match (selection, &column.validity) {
-                    (Selection::All(len), None) => interner.numbers(texts, 0..*len, numbers),
-                    (_, validity) => {
-                        let is_valid = |row: &usize| validity.as_ref().is_none_or(|valid| valid[*row]);
-                        interner.numbers(texts, selection.rows().filter(is_valid), numbers);
-                    }
+                match (&column.validity, selection) {
+                    (None, Selection::All(len)) => interner.numbers(texts, 0..*len, numbers),
+                    (None, Selection::Rows(_)) => interner.numbers(texts, selection.rows(), numbers),
+                    (Some(valid), _) => interner.numbers(texts, selection.rows().filter(|row| valid[*row]), numbers),
                 }
-                let mut numbers = numbers.iter();
-                rows::for_each_row(view, selection, |place| {
-                    visit(place.and_then(|_| numbers.next()).map_or(NULL_WORD, |number| number + 1));
-                });
+                let mut words = numbers.iter().map(|number| number + 1);
+                match &column.validity {
+                    None => words.for_each(visit),
+                    Some(valid) => selection.for_each(|row| {
+                        let word = if valid[row] { words.next() } else { None };
+                        visit(word.unwrap_or(NULL_WORD));
+                    }),
+                }
             }
             ColumnView::Encoded { codes, entries, generation } => {
                 if *known != Some(*generation) {

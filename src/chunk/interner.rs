@@ -108,24 +108,11 @@ impl Interner {
     }
 
     /// Replaces each number that is not the one of its row's text by `NO_NUMBER`, which stays as it is.
-    ///
-    /// Batch by batch, and each in two passes: the first, which looks at lengths only, brings what the second needs into the
-    /// cache.
-    pub fn reject_others(&self, text: &Text, mut rows: impl Iterator<Item = usize> + Clone, numbers: &mut [u32]) {
-        for numbers in numbers.chunks_mut(BATCH) {
-            let batch = rows.clone();
-            for (number, row) in numbers.iter_mut().zip(&mut rows) {
-                let head = self.heads.get(*number as usize);
-                if head.is_none_or(|head| head.len != text.spans[row].len) {
-                    *number = Interner::NO_NUMBER;
-                }
-            }
-            for (number, row) in numbers.iter_mut().zip(batch) {
-                let is_other = *number != Interner::NO_NUMBER
-                    && !self.is(*number, Head::new(&text.bytes, text.spans[row]), || text.get(row));
-                if is_other {
-                    *number = Interner::NO_NUMBER;
-                }
+    pub fn reject_others(&self, text: &Text, rows: impl Iterator<Item = usize>, numbers: &mut [u32]) {
+        for (number, row) in numbers.iter_mut().zip(rows) {
+            let is_known = (*number as usize) < self.heads.len();
+            if !is_known || !self.is(*number, Head::new(&text.bytes, text.spans[row]), || text.get(row)) {
+                *number = Interner::NO_NUMBER;
             }
         }
     }

@@ -41,7 +41,7 @@ enum Numbered {
     Texts(Interner, Vec<u32>),
     Days(Days),
     /// Entries of two other dictionaries.
-    Pairs(HashMap<(u32, u32), u32>),
+    Pairs(Pairs),
 }
 
 /// Dates near the first one are found by their distance from it.
@@ -51,6 +51,13 @@ struct Days {
     base: Option<i64>,
     near: Vec<u32>,
     far: HashMap<i64, u32>,
+}
+
+/// Pairs of the first entries are found by their places.
+#[derive(Debug, Default)]
+struct Pairs {
+    near: Vec<u32>,
+    far: HashMap<(u32, u32), u32>,
 }
 
 const UNKNOWN: u32 = u32::MAX;
@@ -127,13 +134,16 @@ impl Dictionary {
             self.forget();
             self.generations_of_parts = now;
         }
-        let Numbered::Pairs(code_of) = &mut self.values else { unreachable!("its key is a pair") };
+        let Numbered::Pairs(pairs) = &mut self.values else { unreachable!("its key is a pair") };
         let mut fresh = Vec::new();
         self.codes.clear();
-        for (row, pair) in left.codes.iter().zip(&right.codes).enumerate() {
-            let known = code_of.entry((*pair.0, *pair.1)).or_insert(UNKNOWN);
-            self.codes.push(code(known, &mut self.count, row, &mut fresh));
-        }
+        self.codes.extend(
+            left.codes
+                .iter()
+                .zip(&right.codes)
+                .enumerate()
+                .map(|(row, (left, right))| code(pairs.slot(*left, *right), &mut self.count, row, &mut fresh)),
+        );
         self.count_rows(fresh.len());
         fresh
     }
@@ -201,7 +211,7 @@ impl Dictionary {
                 code_of.clear();
             }
             Numbered::Days(days) => *days = Days::default(),
-            Numbered::Pairs(code_of) => code_of.clear(),
+            Numbered::Pairs(pairs) => *pairs = Pairs::default(),
         }
         self.null_code = None;
         self.count = 0;
@@ -215,7 +225,7 @@ impl Numbered {
         match key {
             Key::Text(_) => Numbered::Texts(Interner::default(), Vec::new()),
             Key::Date(_) => Numbered::Days(Days::default()),
-            Key::Pair(_) => Numbered::Pairs(HashMap::default()),
+            Key::Pair(_) => Numbered::Pairs(Pairs::default()),
         }
     }
 }
@@ -236,6 +246,23 @@ impl Days {
             }
             _ => self.far.entry(day).or_insert(UNKNOWN),
         }
+    }
+}
+
+impl Pairs {
+    /// So many entries of each side are near: a table of no more than a quarter of a megabyte.
+    const NEAR: u32 = 256;
+
+    #[inline]
+    fn slot(&mut self, left: u32, right: u32) -> &mut u32 {
+        if left.max(right) >= Pairs::NEAR {
+            return self.far.entry((left, right)).or_insert(UNKNOWN);
+        }
+        let at = (left * Pairs::NEAR + right) as usize;
+        if at >= self.near.len() {
+            self.near.resize(at + 1, UNKNOWN);
+        }
+        &mut self.near[at]
     }
 }
 
@@ -296,4 +323,21 @@ fn clear(memo: &mut Evaluated) {
 
 fn text_bytes(column: &Column) -> usize {
     if let Values::Text(text) = &column.values { text.bytes.len() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_has_a_slot_of_its_own() {
+        let mut pairs = Pairs::default();
+        let entries = [0, 1, 2, Pairs::NEAR - 1, Pairs::NEAR, Pairs::NEAR + 1, 65_536, UNKNOWN];
+        let all = entries.iter().flat_map(|left| entries.iter().map(move |right| (*left, *right)));
+        for ((left, right), code) in all.clone().zip(0..) {
+            assert_eq!(*pairs.slot(left, right), UNKNOWN);
+            *pairs.slot(left, right) = code;
+        }
+        assert!(all.zip(0..).all(|((left, right), code)| *pairs.slot(left, right) == code));
+    }
 }
