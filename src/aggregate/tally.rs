@@ -61,6 +61,12 @@ impl Tally {
                 (ColumnView::Rows(column), Selection::All(len)) if column.validity.is_none() => {
                     &rows::ints(view)[..*len]
                 }
+                (ColumnView::Rows(column), Selection::Rows(rows)) if column.validity.is_none() => {
+                    let ints = rows::ints(view);
+                    values.clear();
+                    values.extend(rows.iter().map(|row| ints[*row as usize]));
+                    &values[..]
+                }
                 _ => {
                     self.gather(sum, groups, view, selection, values);
                     &values[..]

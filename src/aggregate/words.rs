@@ -31,7 +31,9 @@ impl TextWords {
             ColumnView::Rows(column) => {
                 match (&column.validity, selection) {
                     (None, Selection::All(len)) => interner.numbers(texts, 0..*len, numbers),
-                    (None, Selection::Rows(_)) => interner.numbers(texts, selection.rows(), numbers),
+                    (None, Selection::Rows(rows)) => {
+                        interner.numbers(texts, rows.iter().map(|row| *row as usize), numbers);
+                    }
                     (Some(valid), _) => interner.numbers(texts, selection.rows().filter(|row| valid[*row]), numbers),
                 }
                 let mut words = numbers.iter().map(|number| number + 1);

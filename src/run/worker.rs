@@ -172,29 +172,29 @@ impl<'p> Worker<'p> {
         if let Some(watermark) = &self.watermark {
             (skipped, greatest) = watermark.apply(&inputs, &mut rows.live);
         }
-        let live = rows.live.iter().filter(|live| **live).count() as u64;
+        let live_rows = Selection::from_flags(&rows.live);
         let loaded = rows.count_taken(&taken);
         let mut row_tables = Vec::new();
         let mut sources = RowSources::default();
         for (place, output) in feed.outputs.iter().enumerate() {
-            let flags: Vec<bool> = taken[place].iter().zip(&rows.live).map(|(taken, live)| *taken && *live).collect();
-            let selection = Selection::from_flags(&flags);
+            let filtered = output.filter.map(|_| rows.selection(&taken[place]));
+            let selection = filtered.as_ref().unwrap_or(&live_rows);
             match (&output.kind, &mut self.states[place]) {
                 (OutputKind::Groups { keys, aggregates, .. }, Some(state)) => {
                     let views = |nodes: &[NodeId]| -> Vec<ColumnView<'_>> {
                         nodes.iter().map(|node| results.view(*node)).collect()
                     };
-                    state.update(&views(keys), &views(&distinct_arguments(aggregates)), &selection);
+                    state.update(&views(keys), &views(&distinct_arguments(aggregates)), selection);
                 }
                 (OutputKind::Rows { columns }, _) => {
-                    let selected = selected_rows(&selection);
+                    let selected = selected_rows(selection);
                     if let Some(load) = &feed.load {
                         let key: Vec<NodeId> = load.key.iter().map(|(_, place)| columns[*place]).collect();
                         sources = row_sources(&self.records, &selected);
                         let views: Vec<ColumnView<'_>> = key.iter().map(|node| results.view(*node)).collect();
                         let types: Vec<DataType> = key.iter().map(|node| feed.program.data_type(*node)).collect();
                         if !key.is_empty() {
-                            self.hasher.fingerprints(&views, &types, &selection, &mut sources.keys);
+                            self.hasher.fingerprints(&views, &types, selection, &mut sources.keys);
                         }
                     }
                     if !is_known {
@@ -218,7 +218,7 @@ impl<'p> Worker<'p> {
             lines: u64::from(self.records.lines()),
             rejects: rows.into_rejects(&mut self.records, decoded.rejects),
             loaded: loaded as u64,
-            filtered: live - loaded as u64,
+            filtered: (live_rows.len() - loaded) as u64,
             skipped,
             greatest,
             nullified: decoded.nullified,
@@ -273,6 +273,12 @@ impl Rows {
             let reject = Reject { record, span, byte_length, code, column: column.to_owned(), value, reason };
             self.rejects.push((row, reject));
         }
+    }
+
+    /// The good rows among those that an output takes.
+    fn selection(&self, taken: &[bool]) -> Selection {
+        let flags: Vec<bool> = taken.iter().zip(&self.live).map(|(taken, live)| *taken && *live).collect();
+        Selection::from_flags(&flags)
     }
 
     /// How many good rows at least one output takes.
