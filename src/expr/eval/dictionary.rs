@@ -1,6 +1,7 @@
 //! Expressions of few distinct values, computed once for each of them: of a text, of a date, or of several of these. Which
 //! nodes those are is decided in `domains`; how they are computed, in `kernels`.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -41,23 +42,22 @@ enum Numbered {
     Texts(Interner, Vec<u32>),
     Days(Days),
     /// Entries of two other dictionaries.
-    Pairs(Pairs),
+    Pairs(Slots<(u32, u32)>),
+}
+
+/// A slot for the code of each key: at a place of its own for the keys that have one, which a table holds.
+#[derive(Debug, Default)]
+struct Slots<K> {
+    near: Vec<u32>,
+    far: HashMap<K, u32>,
 }
 
 /// Dates near the first one are found by their distance from it.
 #[derive(Debug, Default)]
 struct Days {
-    /// The first day that `near` has.
+    /// The first day with a place.
     base: Option<i64>,
-    near: Vec<u32>,
-    far: HashMap<i64, u32>,
-}
-
-/// Pairs of the first entries are found by their places.
-#[derive(Debug, Default)]
-struct Pairs {
-    near: Vec<u32>,
-    far: HashMap<(u32, u32), u32>,
+    slots: Slots<i64>,
 }
 
 const UNKNOWN: u32 = u32::MAX;
@@ -142,7 +142,7 @@ impl Dictionary {
                 .iter()
                 .zip(&right.codes)
                 .enumerate()
-                .map(|(row, (left, right))| code(pairs.slot(*left, *right), &mut self.count, row, &mut fresh)),
+                .map(|(row, (left, right))| code(pairs.of_pair(*left, *right), &mut self.count, row, &mut fresh)),
         );
         self.count_rows(fresh.len());
         fresh
@@ -211,7 +211,7 @@ impl Dictionary {
                 code_of.clear();
             }
             Numbered::Days(days) => *days = Days::default(),
-            Numbered::Pairs(pairs) => *pairs = Pairs::default(),
+            Numbered::Pairs(pairs) => *pairs = Slots::default(),
         }
         self.null_code = None;
         self.count = 0;
@@ -225,8 +225,20 @@ impl Numbered {
         match key {
             Key::Text(_) => Numbered::Texts(Interner::default(), Vec::new()),
             Key::Date(_) => Numbered::Days(Days::default()),
-            Key::Pair(_) => Numbered::Pairs(Pairs::default()),
+            Key::Pair(_) => Numbered::Pairs(Slots::default()),
         }
+    }
+}
+
+impl<K: Eq + Hash> Slots<K> {
+    /// The slot of a key, `UNKNOWN` in the beginning. A key comes with the same place each time, or each time without one.
+    #[inline]
+    fn slot(&mut self, place: Option<usize>, key: K) -> &mut u32 {
+        let Some(place) = place else { return self.far.entry(key).or_insert(UNKNOWN) };
+        if place >= self.near.len() {
+            self.near.resize(place + 1, UNKNOWN);
+        }
+        &mut self.near[place]
     }
 }
 
@@ -237,32 +249,19 @@ impl Days {
     #[inline]
     fn slot(&mut self, day: i64) -> &mut u32 {
         let base = *self.base.get_or_insert(day - Days::NEAR);
-        match usize::try_from(day - base) {
-            Ok(at) if at < 2 * Days::NEAR as usize => {
-                if at >= self.near.len() {
-                    self.near.resize(at + 1, UNKNOWN);
-                }
-                &mut self.near[at]
-            }
-            _ => self.far.entry(day).or_insert(UNKNOWN),
-        }
+        let place = usize::try_from(day - base).ok().filter(|place| *place < 2 * Days::NEAR as usize);
+        self.slots.slot(place, day)
     }
 }
 
-impl Pairs {
-    /// So many entries of each side are near: a table of no more than a quarter of a megabyte.
+impl Slots<(u32, u32)> {
+    /// So many entries of each side have places: a table of no more than a quarter of a megabyte.
     const NEAR: u32 = 256;
 
     #[inline]
-    fn slot(&mut self, left: u32, right: u32) -> &mut u32 {
-        if left.max(right) >= Pairs::NEAR {
-            return self.far.entry((left, right)).or_insert(UNKNOWN);
-        }
-        let at = (left * Pairs::NEAR + right) as usize;
-        if at >= self.near.len() {
-            self.near.resize(at + 1, UNKNOWN);
-        }
-        &mut self.near[at]
+    fn of_pair(&mut self, left: u32, right: u32) -> &mut u32 {
+        let is_near = left.max(right) < Self::NEAR;
+        self.slot(is_near.then(|| (left * Self::NEAR + right) as usize), (left, right))
     }
 }
 
@@ -331,13 +330,13 @@ mod tests {
 
     #[test]
     fn every_pair_has_a_slot_of_its_own() {
-        let mut pairs = Pairs::default();
-        let entries = [0, 1, 2, Pairs::NEAR - 1, Pairs::NEAR, Pairs::NEAR + 1, 65_536, UNKNOWN];
+        let mut pairs = Slots::default();
+        let entries = [0, 1, 2, Slots::NEAR - 1, Slots::NEAR, Slots::NEAR + 1, 65_536, UNKNOWN];
         let all = entries.iter().flat_map(|left| entries.iter().map(move |right| (*left, *right)));
         for ((left, right), code) in all.clone().zip(0..) {
-            assert_eq!(*pairs.slot(left, right), UNKNOWN);
-            *pairs.slot(left, right) = code;
+            assert_eq!(*pairs.of_pair(left, right), UNKNOWN);
+            *pairs.of_pair(left, right) = code;
         }
-        assert!(all.zip(0..).all(|((left, right), code)| *pairs.slot(left, right) == code));
+        assert!(all.zip(0..).all(|((left, right), code)| *pairs.of_pair(left, right) == code));
     }
 }
