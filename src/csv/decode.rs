@@ -71,12 +71,11 @@ impl Decoder {
     pub fn decode(&mut self, records: &mut Records, mut bytes: Vec<u8>) -> Decoded {
         let mut faults = Faults::default();
         let Decoder { nulls, quote, scratch, lanes, .. } = self;
-        let read = &*records;
-        let mut passes: Vec<Pass<'_>> = self.columns.iter().map(|column| Pass::new(column, read)).collect();
+        let mut passes: Vec<Pass<'_>> = self.columns.iter().map(|column| Pass::new(column, records)).collect();
         for start in (0..records.len()).step_by(TILE_ROWS) {
             let rows = start..records.len().min(start + TILE_ROWS);
             for pass in &mut passes {
-                let mut context = Context { records: read, nulls, quote: *quote, scratch, lanes, faults: &mut faults };
+                let mut context = Context { records, nulls, quote: *quote, scratch, lanes, faults: &mut faults };
                 pass.decode(rows.clone(), &mut bytes, &mut context);
             }
         }

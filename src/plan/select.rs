@@ -7,6 +7,7 @@
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Ident, ObjectName, OrderByExpr, OrderByKind, OrderByOptions, OrderBySort, Query,
     Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor, TableWithJoins, Value,
+    ValueWithSpan,
 };
 use sqlparser::tokenizer::Span;
 
@@ -141,18 +142,13 @@ impl Output<'_> {
     fn is_written_in_order(&self, staging: &Staging) -> bool {
         let Some(order_by) = &self.query.order_by else { return true };
         let OrderByKind::Expressions(exprs) = &order_by.kind else { return false };
-        let Some(items) = exprs.iter().map(|order| self.ascending_item(order)).collect::<Option<Vec<usize>>>() else {
-            return false;
-        };
-        if order_by.interpolate.is_some() {
-            return false;
-        }
+        let items: Option<Vec<usize>> = exprs.iter().map(|order| self.ascending_item(order)).collect();
+        let Some(items) = items.filter(|_| order_by.interpolate.is_none()) else { return false };
         if self.primary_key.is_empty() {
             return staging.begin_keys(&items);
         }
-        let is_named = |(item, key): (&usize, &TomlSpanned<String>)| {
-            self.items.get(*item).is_some_and(|item| item.name.eq_ignore_ascii_case(key.get_ref()))
-        };
+        let is_named =
+            |(item, key): (&usize, &TomlSpanned<String>)| self.items[*item].name.eq_ignore_ascii_case(key.get_ref());
         staging.has_groups()
             && items.len() <= self.primary_key.len()
             && items.iter().zip(self.primary_key).all(is_named)
@@ -165,13 +161,19 @@ impl Output<'_> {
             return None;
         }
         match &order.expr {
-            Expr::Identifier(ident) => self.items.iter().position(|item| item.name.eq_ignore_ascii_case(&ident.value)),
-            Expr::Value(value) => match &value.value {
-                Value::Number(number, _) => number.parse::<usize>().ok()?.checked_sub(1),
-                _ => None,
-            },
-            _ => None,
+            Expr::Identifier(ident) => self.named(ident),
+            expr => self.numbered(ordinal(expr)?),
         }
+    }
+
+    /// The place of the item with that name.
+    fn named(&self, name: &Ident) -> Option<usize> {
+        self.items.iter().position(|item| item.name.eq_ignore_ascii_case(&name.value))
+    }
+
+    /// The place of the item with that number, counted from 1.
+    fn numbered(&self, number: &str) -> Option<usize> {
+        number.parse::<usize>().ok()?.checked_sub(1).filter(|place| *place < self.items.len())
     }
 
     /// The SELECT that SQLite runs over the staging table.
@@ -207,7 +209,7 @@ impl Output<'_> {
             for order in exprs {
                 let is_alias = matches!(&order.expr, Expr::Identifier(ident)
                     if aliases.iter().any(|alias| alias.eq_ignore_ascii_case(&ident.value)));
-                if !is_alias && !is_ordinal(&order.expr) {
+                if !is_alias && ordinal(&order.expr).is_none() {
                     order.expr = staging.rewrite(binder, &order.expr, aliases)?;
                 }
             }
@@ -217,23 +219,14 @@ impl Output<'_> {
 
     /// A GROUP BY expression: a column, or the name or number of a SELECT item, or any row expression.
     fn group_key(&self, binder: &mut Binder<'_>, expr: &Expr) -> Result<NodeId> {
-        let item = match expr {
-            Expr::Identifier(ident) if !binder.scope.has(&ident.value) => {
-                self.items.iter().find(|item| item.name.eq_ignore_ascii_case(&ident.value))
-            }
-            Expr::Value(value) => match &value.value {
-                Value::Number(number, _) => {
-                    let place = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-                    let item = place.and_then(|place| self.items.get(place));
-                    Some(item.ok_or_else(|| {
-                        self.text.error(value.span, format!("the SELECT list has no column number {number}"))
-                    })?)
-                }
-                _ => None,
-            },
+        let place = match (expr, ordinal(expr)) {
+            (Expr::Identifier(name), _) if !binder.scope.has(&name.value) => self.named(name),
+            (_, Some(number)) => Some(self.numbered(number).ok_or_else(|| {
+                self.text.error(expr.span(), format!("the SELECT list has no column number {number}"))
+            })?),
             _ => None,
         };
-        match item {
+        match place.map(|place| &self.items[place]) {
             Some(item) if is_grouped(&item.expr) => Err(self.text.error(
                 expr.span(),
                 format!("`{}` is computed from groups, so that nothing can be grouped by it", item.name),
@@ -274,8 +267,12 @@ impl Output<'_> {
     }
 }
 
-fn is_ordinal(expr: &Expr) -> bool {
-    matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..)))
+/// The number of an item of the SELECT list.
+fn ordinal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(number, _), .. }) => Some(number),
+        _ => None,
+    }
 }
 
 fn staging_relation(table: usize) -> TableFactor {

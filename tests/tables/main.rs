@@ -1,5 +1,5 @@
-//! What becomes of groups and tables in SQLite: expressions over aggregates, temporary tables, rules, a few keys only, the order of rows. The engine's own part is
-//! tested elsewhere.
+//! What becomes of groups and tables in SQLite: expressions over aggregates, temporary tables, rules, a few keys only, the
+//! order of rows. The engine's own part is tested elsewhere.
 
 #![allow(clippy::unwrap_used)]
 
