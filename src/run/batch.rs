@@ -121,16 +121,18 @@ impl<'a> BatchWriter<'a> {
             let started = Instant::now();
             let bytes = self.write(ordered)?;
             self.write_seconds += started.elapsed().as_secs_f64();
-            // A worker may hold on to the bytes until its next block. The reader still gets a buffer, or it would wait
-            // for ever; and it may be done already.
-            let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
+            if let Some(bytes) = bytes {
+                // A worker may hold on to the bytes until its next block. There is a buffer in their place, or all would wait
+                // for ever; and the workers may be done already.
+                let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
+            }
             progress(self.figures.read + self.figures.resumed);
         }
         Ok(())
     }
 
     /// Takes an outcome whose turn it is, and gives back its bytes.
-    fn write(&mut self, ordered: Ordered) -> Result<Arc<Vec<u8>>> {
+    fn write(&mut self, ordered: Ordered) -> Result<Option<Arc<Vec<u8>>>> {
         let outcome = &ordered.outcome;
         if ordered.member == self.members.len() as u64 {
             self.members.push(Arc::clone(&outcome.layout));
@@ -189,7 +191,7 @@ impl<'a> BatchWriter<'a> {
     /// Writes the rejected records and the duplicates of an outcome, in the order of the records.
     fn write_letters(&mut self, ordered: &Ordered, duplicates: &[Duplicate]) -> Result<()> {
         let outcome = &ordered.outcome;
-        let mut lines = LineCounter::new(&outcome.bytes);
+        let mut lines = LineCounter::new(outcome.bytes());
         let mut rejects = outcome.rejects.iter().peekable();
         let report = self.run.options.report_duplicates;
         // One for all of them, because there may be many.
@@ -218,7 +220,7 @@ impl<'a> BatchWriter<'a> {
             column: &reject.column,
             value: &reject.value,
             reason: &reject.reason,
-            raw: &ordered.outcome.bytes[span.start as usize..(span.start + span.len) as usize],
+            raw: &ordered.outcome.bytes()[span.start as usize..(span.start + span.len) as usize],
         })
     }
 
@@ -262,7 +264,7 @@ impl<'a> BatchWriter<'a> {
                 };
                 match outcome.sources.spans.get(row) {
                     Some(span) => {
-                        let mut lines = LineCounter::new(&outcome.bytes);
+                        let mut lines = LineCounter::new(outcome.bytes());
                         let position = position(ordered, outcome.sources.records[row], *span, &mut lines);
                         failed.error.within(&position)
                     }
@@ -352,7 +354,7 @@ impl<'a> BatchWriter<'a> {
 fn position(ordered: &Ordered, record: u32, span: Span, lines: &mut LineCounter<'_>) -> Position {
     let outcome = &ordered.outcome;
     // Mostly each record ends with the only line feed that it has.
-    let records_are_lines = outcome.lines == outcome.records && outcome.bytes.ends_with(b"\n");
+    let records_are_lines = outcome.lines == outcome.records && outcome.bytes().ends_with(b"\n");
     let lines_before = if records_are_lines { record.into() } else { lines.lines_before(span.start) };
     let line = ordered.lines + lines_before + 1;
     let record = ordered.records + u64::from(record) + 1;

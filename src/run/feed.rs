@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::run::groups::{FeedGroups, PartialGroups, Spiller};
 use crate::run::load;
 use crate::run::load::OpenLoad;
 use crate::run::memory::{GroupSpace, block_bytes, buffer_count, dedupe_options};
-use crate::run::reader::{MemberStart, ReadMember, StreamingReader, Work};
+use crate::run::reader::{MemberStart, ReadMember, ReadPlan, StreamingReader};
 use crate::run::sequence::Sequencer;
 use crate::run::tables::{Target, load_layout};
 use crate::run::worker::{Outcome, WatermarkFilter, Worker};
@@ -83,7 +83,6 @@ impl FeedRun<'_> {
         let dedupe = dedupe.map(|_| dedupe_options(inputs, self.options));
         let dedupe_bytes = dedupe.as_ref().map_or(0, |(_, bytes)| *bytes);
         let (buffer_count, block_bytes) = self.buffers(dedupe_bytes);
-        let (blocks_in, blocks_out) = bounded(buffer_count);
         let (outcomes_in, outcomes_out) = bounded(buffer_count);
         let (ordered_in, ordered_out) = bounded(buffer_count);
         let (buffers_in, buffers_out) = bounded(buffer_count);
@@ -96,7 +95,7 @@ impl FeedRun<'_> {
         let hasher = KeyHasher::new();
         let is_hashed =
             self.feed.incremental.as_ref().is_some_and(|incremental| incremental.mode == IncrementalMode::Append);
-        let reader = StreamingReader {
+        let plan = ReadPlan {
             feed: self.feed,
             inputs,
             block_bytes,
@@ -106,10 +105,10 @@ impl FeedRun<'_> {
                 if shutdown.is_requested() { Err(std::io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
             }),
             known: known.as_ref(),
-            starts: members,
             is_hashed,
             shutdown: &self.options.shutdown,
         };
+        let reader = Mutex::new(StreamingReader::new(plan, members));
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.options.threads)
             .thread_name(|index| format!("worker-{index}"))
@@ -118,14 +117,12 @@ impl FeedRun<'_> {
         let space = GroupSpace::new(self.options);
 
         std::thread::scope(|scope| {
-            let reading = spawn(scope, "reader", || {
-                // Moved in, so that the workers see the end when the reader is done.
-                let (blocks_in, buffers_out) = (blocks_in, buffers_out);
-                reader.run(&buffers_out, &blocks_in)
-            })?;
-            let working = spawn(scope, "workers", || {
-                let (blocks_out, outcomes_in) = (blocks_out, outcomes_in);
-                pool.broadcast(|_| self.work(&hasher, watermark, &space, &blocks_out, &outcomes_in))
+            let (hasher, space) = (&hasher, &space);
+            // The sequencer sees the end when the workers, and with them their end of its channel, are gone.
+            let working = spawn(scope, "workers", move || {
+                let channels = (&buffers_out, &outcomes_in);
+                let groups = pool.broadcast(|_| self.work(hasher, watermark, space, &reader, channels));
+                (groups, reader.into_inner().map_err(|_| panicked()).and_then(StreamingReader::finish))
             })?;
             let total = inputs.iter().map(Input::size).sum();
             let report = |records| Progress { bytes: on_disk.load(Ordering::Relaxed), bytes_total: total, records };
@@ -137,12 +134,12 @@ impl FeedRun<'_> {
             let written = writer.write_all(&ordered_out, &buffers_in, &mut |records| progress(report(records)));
             // If writing has failed, this is what stops the others.
             drop((ordered_out, buffers_in));
-            let groups = joined(working.join());
+            let worked = joined(working.join());
             let sequence = joined(sequencing.join());
-            let read = joined(reading.join()).and_then(|read| read);
-            // What went wrong first is what the writer was told, unless it only saw the reader go.
+            // What went wrong first is what the writer was told, unless it only saw the workers go.
             written?;
-            let (read, groups, sequence) = (read?, groups?, sequence?);
+            let ((groups, read), sequence) = (worked?, sequence?);
+            let read = read?;
             if read.is_interrupted && (self.feed.load.is_none() || mode == Mode::Replace) {
                 return Err(self.interrupted());
             }
@@ -156,7 +153,7 @@ impl FeedRun<'_> {
             stages.sequence += sequence.as_secs_f64();
             stages.write += write_seconds;
             let merging = Instant::now();
-            let groups = gather(groups.into_iter().collect::<Result<_>>()?, &space)?;
+            let groups = gather(groups.into_iter().collect::<Result<_>>()?, space)?;
             figures.groups_spilled = groups.iter().flatten().map(FeedGroups::groups_spilled).sum();
             stages.merge += merging.elapsed().as_secs_f64();
             let members = read.members.into_iter().zip(lengths).collect();
@@ -164,24 +161,31 @@ impl FeedRun<'_> {
         })
     }
 
-    /// What each worker does until there are no more blocks, or nobody wants their outcomes.
+    /// What each worker does until there are no more blocks, or nobody wants their outcomes: it reads the next block when the
+    /// others have read theirs, and works on it while they read.
     fn work(
         &self,
         hasher: &KeyHasher,
         watermark: Option<WatermarkFilter>,
         space: &GroupSpace,
-        blocks: &Receiver<Work>,
-        outcomes: &Sender<Result<Outcome>>,
+        reader: &Mutex<StreamingReader<'_>>,
+        (buffers, outcomes): (&Receiver<Vec<u8>>, &Sender<Result<Outcome>>),
     ) -> Result<Vec<Option<PartialGroups>>> {
         let mut worker = Worker::new(self.plan, self.feed, hasher.clone(), watermark);
         let mut spiller = Spiller::new(self, space);
-        for work in blocks {
+        let mut kept = None;
+        // A buffer first: whoever waits for one must not keep the others from reading.
+        while let Some(mut buffer) = kept.take().or_else(|| buffers.recv().ok()) {
             // A block that is lost would be waited for; so a panic is handed on as the outcome.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                let outcome = worker.process(work);
-                spiller.relieve(worker.states_mut()).map(|()| outcome)
+                let next = reader.lock().map_err(|_| panicked())?.next(&mut buffer);
+                let Some(work) = next else { return Ok(None) };
+                let mut outcome = worker.process(work);
+                spiller.relieve(worker.states_mut())?;
+                kept = outcome.take_buffer();
+                Ok(Some(outcome))
             }));
-            let outcome = outcome.unwrap_or_else(|_| Err(panicked()));
+            let Some(outcome) = outcome.unwrap_or_else(|_| Err(panicked())).transpose() else { break };
             let failed = outcome.is_err();
             if outcomes.send(outcome).is_err() || failed {
                 break;

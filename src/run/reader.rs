@@ -1,5 +1,5 @@
-//! The StreamingReader: one thread that reads the inputs of a feed in order and hands out blocks of whole records.
-//! Never holds more than the blocks that it was given buffers for. What a load knows already ends where a block ends, so
+//! The StreamingReader: the inputs of a feed in order, as blocks of whole records. Reads when it is asked for the next
+//! one, and never holds more than what it was given buffers for. What a load knows already ends where a block ends, so
 //! that whoever takes a block has to do all of it or nothing.
 
 use std::collections::VecDeque;
@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use memchr::memchr_iter;
 
 use crate::csv::{Block, Blocks, DecodeColumn, Dialect, Ending};
@@ -19,7 +18,7 @@ use crate::plan::FeedPlan;
 use crate::run::load::{Known, KnownMembers};
 use crate::run::shutdown::Shutdown;
 use crate::sink::{Fingerprint, MemberEntry, PrefixEntry};
-use crate::source::{Encoding, Input, Member, OnRead, Origin, PrefixHash, expand};
+use crate::source::{Encoding, Input, Member, Members, OnRead, Origin, PrefixHash, expand};
 
 /// What all blocks of a member have in common.
 #[derive(Debug)]
@@ -139,8 +138,8 @@ impl Identity {
     }
 }
 
-/// Reads a feed.
-pub(super) struct StreamingReader<'a> {
+/// What to read of a feed, and how.
+pub(super) struct ReadPlan<'a> {
     pub(super) feed: &'a FeedPlan,
     pub(super) inputs: &'a [Input],
     /// The size of blocks.
@@ -151,143 +150,201 @@ pub(super) struct StreamingReader<'a> {
     pub(super) on_read: OnRead,
     /// For a load: what is known of the members.
     pub(super) known: Option<&'a KnownMembers>,
-    /// For a feed that is processed incrementally: where the members of each input begin; none for a feed that is read as a
-    /// whole.
-    pub(super) starts: Vec<VecDeque<MemberStart>>,
     /// Whether the next run wants to know what was read.
     pub(super) is_hashed: bool,
     /// Whether to come to an early end.
     pub(super) shutdown: &'a Shutdown,
 }
 
-impl StreamingReader<'_> {
-    /// Reads everything. `buffers` gives the buffers that blocks are read to; when the other side of either channel is
-    /// gone, nobody wants more and reading ends.
-    pub(super) fn run(mut self, buffers: &Receiver<Vec<u8>>, blocks: &Sender<Work>) -> Result<ReadFigures> {
-        let mut figures = ReadFigures::default();
-        let mut seq = 0;
-        match self.read_all(&mut seq, &mut figures, buffers, blocks) {
-            // A pipe that nobody writes to any more fails when reading is to end.
-            Err(_) if self.shutdown.is_requested() => figures.is_interrupted = true,
-            read => read?,
+/// Reads a feed block by block.
+pub(super) struct StreamingReader<'a> {
+    plan: ReadPlan<'a>,
+    /// The inputs that are not open yet.
+    inputs: std::slice::Iter<'a, Input>,
+    /// Where their members begin; nothing for a feed that is read as a whole.
+    starts: std::vec::IntoIter<VecDeque<MemberStart>>,
+    /// The members of the input at hand that are not open yet, and where they begin.
+    members: Option<(Members, VecDeque<MemberStart>)>,
+    /// The member at hand.
+    member: Option<MemberReader>,
+    /// Blocks so far.
+    seq: u64,
+    is_over: bool,
+    failure: Option<Error>,
+    figures: ReadFigures,
+}
+
+/// A member on its way.
+struct MemberReader {
+    opened: Opened,
+    layout: Arc<Layout>,
+    known: Known,
+    /// For a load.
+    identity: Option<Identity>,
+    /// What is left of a block that was cut in two, where what is known ends.
+    rest: Option<Block>,
+    /// Where the last block ends.
+    end: u64,
+}
+
+impl<'a> StreamingReader<'a> {
+    /// A reader that has read nothing yet. `starts` says for each input where its members begin; nothing for a feed that is
+    /// read as a whole.
+    pub(super) fn new(plan: ReadPlan<'a>, starts: Vec<VecDeque<MemberStart>>) -> Self {
+        StreamingReader {
+            inputs: plan.inputs.iter(),
+            plan,
+            starts: starts.into_iter(),
+            members: None,
+            member: None,
+            seq: 0,
+            is_over: false,
+            failure: None,
+            figures: ReadFigures::default(),
         }
-        Ok(figures)
     }
 
-    fn read_all(
-        &mut self,
-        seq: &mut u64,
-        figures: &mut ReadFigures,
-        buffers: &Receiver<Vec<u8>>,
-        blocks: &Sender<Work>,
-    ) -> Result<()> {
-        let mut starts = std::mem::take(&mut self.starts).into_iter();
-        for input in self.inputs {
-            let mut starts = starts.next().unwrap_or_default();
-            if !input.can_be_read_again()
-                && let Some(MemberStart::Behind(opened)) = starts.pop_front()
-            {
-                if !self.read_member(*opened, Known::New, seq, figures, buffers, blocks)? {
-                    return Ok(());
+    /// The next block; `None` when there is none, or reading is to come to an early end, or fails. `buffer` is taken to read
+    /// on to, if one is needed.
+    pub(super) fn next(&mut self, buffer: &mut Vec<u8>) -> Option<Work> {
+        if self.is_over {
+            return None;
+        }
+        let started = Instant::now();
+        let next = self.read(buffer).unwrap_or_else(|error| {
+            self.failure = Some(error);
+            None
+        });
+        self.figures.busy += started.elapsed();
+        self.is_over = next.is_none();
+        next
+    }
+
+    /// What was read, or why not all of it.
+    pub(super) fn finish(self) -> Result<ReadFigures> {
+        let ReadPlan { shutdown, .. } = self.plan;
+        match self.failure {
+            // A pipe that nobody writes to any more fails when reading is to end.
+            Some(_) if shutdown.is_requested() => Ok(ReadFigures { is_interrupted: true, ..self.figures }),
+            Some(error) => Err(error),
+            None => Ok(self.figures),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Work>> {
+        loop {
+            let Some(member) = &mut self.member else {
+                self.member = self.next_member()?;
+                if self.member.is_none() {
+                    return Ok(None);
                 }
                 continue;
+            };
+            if let Some(rest) = member.rest.take() {
+                return Ok(Some(member.work(rest, false, &mut self.seq)));
             }
-            let mut members = input.open(&self.on_read)?;
-            let is_resumable = self.is_hashed && self.feed.encoding.is_none();
-            while let Some(member) = if is_resumable { members.next_from(&[]) } else { members.next() } {
-                let member = member?;
-                let known = self.known.map_or(Known::New, |known| known.of(member.origin()));
-                let opened = match starts.pop_front() {
-                    Some(MemberStart::Known(_)) => continue,
-                    Some(MemberStart::Behind(opened)) => *opened,
-                    Some(MemberStart::New) | None if known == Known::Done => continue,
-                    Some(MemberStart::New) | None => self.open_member(member, figures)?,
-                };
-                if !self.read_member(opened, known, seq, figures, buffers, blocks)? {
-                    return Ok(());
-                }
+            if self.figures.is_interrupted {
+                return Ok(None);
+            }
+            let blocks = &mut member.opened.blocks;
+            self.figures.is_interrupted = self.plan.shutdown.is_requested();
+            let block = if self.figures.is_interrupted {
+                blocks.take_rest()
+            } else {
+                blocks.take(|| std::mem::take(buffer))
+            };
+            if let Some(block) = block {
+                return Ok(Some(member.hand_on(block, &mut self.seq)));
+            }
+            if blocks.is_done() {
+                let end = Block::at(member.end, Vec::new());
+                let work = member.work(end, true, &mut self.seq);
+                self.figures.members.extend(self.member.take().and_then(MemberReader::finish));
+                return Ok(Some(work));
+            }
+            if !self.figures.is_interrupted {
+                self.figures.bytes += member.opened.fill()? as u64;
             }
         }
-        Ok(())
     }
 
-    /// Reads the header of a member.
-    fn open_member(&self, member: Member, figures: &mut ReadFigures) -> Result<Opened> {
-        let started = Instant::now();
-        let hash = self.is_hashed.then(PrefixHash::default);
-        let opened = open_behind_header(self.feed, self.sample, self.block_bytes, hash, member, figures);
-        figures.busy += started.elapsed();
-        opened
-    }
-
-    /// Reads a member; false when nobody wants more.
-    fn read_member(
-        &self,
-        mut opened: Opened,
-        known: Known,
-        seq: &mut u64,
-        figures: &mut ReadFigures,
-        buffers: &Receiver<Vec<u8>>,
-        out: &Sender<Work>,
-    ) -> Result<bool> {
-        let mut started = Instant::now();
-        let found = layout(self.feed, opened.member.origin(), &opened.names)?;
-        let layout = Arc::new(Layout { lines: opened.lines, records: opened.records, ..found });
-        let mut identity = Identity::new(&opened.names);
-        let mut send = |block: Block, is_last: bool| {
-            let fingerprint = if self.known.is_some() {
-                identity.update(&block.bytes);
-                identity.fingerprint()
-            } else {
-                Fingerprint::default()
+    /// Opens the next member that has something to read.
+    fn next_member(&mut self) -> Result<Option<MemberReader>> {
+        loop {
+            let Some((members, starts)) = &mut self.members else {
+                let Some(input) = self.inputs.next() else { return Ok(None) };
+                let mut starts = self.starts.next().unwrap_or_default();
+                if !input.can_be_read_again()
+                    && let Some(MemberStart::Behind(opened)) = starts.pop_front()
+                {
+                    return self.begin(*opened, Known::New).map(Some);
+                }
+                self.members = Some((input.open(&self.plan.on_read)?, starts));
+                continue;
             };
-            // That the member ends is news to a ledger that was written just in front of its end.
-            let is_known = !is_last && matches!(known, Known::Until(end) if block.end <= end);
-            let work = Work { seq: *seq, layout: Arc::clone(&layout), block, fingerprint, is_last, is_known };
-            *seq += 1;
-            out.send(work).is_ok()
-        };
-        let mut hand_on = |mut block: Block, is_last: bool| match known {
+            let is_resumable = self.plan.is_hashed && self.plan.feed.encoding.is_none();
+            let Some(member) = (if is_resumable { members.next_from(&[]) } else { members.next() }) else {
+                self.members = None;
+                continue;
+            };
+            let member = member?;
+            let known = self.plan.known.map_or(Known::New, |known| known.of(member.origin()));
+            let opened = match starts.pop_front() {
+                Some(MemberStart::Known(_)) => continue,
+                Some(MemberStart::Behind(opened)) => *opened,
+                Some(MemberStart::New) | None if known == Known::Done => continue,
+                Some(MemberStart::New) | None => {
+                    let hash = self.plan.is_hashed.then(PrefixHash::default);
+                    let ReadPlan { feed, sample, block_bytes, .. } = self.plan;
+                    open_behind_header(feed, sample, block_bytes, hash, member, &mut self.figures)?
+                }
+            };
+            return self.begin(opened, known).map(Some);
+        }
+    }
+
+    fn begin(&self, opened: Opened, known: Known) -> Result<MemberReader> {
+        let found = layout(self.plan.feed, opened.member.origin(), &opened.names)?;
+        let layout = Arc::new(Layout { lines: opened.lines, records: opened.records, ..found });
+        let identity = self.plan.known.map(|_| Identity::new(&opened.names));
+        let end = opened.blocks.offset();
+        Ok(MemberReader { opened, layout, known, identity, rest: None, end })
+    }
+}
+
+impl MemberReader {
+    /// A block, or if what is known ends within it, the first part of it.
+    fn hand_on(&mut self, mut block: Block, seq: &mut u64) -> Work {
+        self.end = block.end;
+        let front = match self.known {
             Known::Until(known) if block.offset < known && known < block.end => {
                 let front = block.take_front(known);
-                send(front, false) && send(block, is_last)
+                self.rest = Some(block);
+                front
             }
-            _ => send(block, is_last),
+            _ => block,
         };
-        let mut end = opened.blocks.offset();
-        loop {
-            if self.shutdown.is_requested() {
-                if let Some(block) = opened.blocks.take_rest() {
-                    hand_on(block, false);
-                }
-                figures.is_interrupted = true;
-                return Ok(false);
-            }
-            while let Some(block) = opened.blocks.take(|| {
-                figures.busy += started.elapsed();
-                let buffer = buffers.recv().unwrap_or_default();
-                started = Instant::now();
-                buffer
-            }) {
-                figures.busy += started.elapsed();
-                end = block.end;
-                if !hand_on(block, false) {
-                    return Ok(false);
-                }
-                started = Instant::now();
-            }
-            if opened.blocks.is_done() {
-                figures.busy += started.elapsed();
-                let Opened { member, blocks, names, hash, .. } = opened;
-                if let Some(hash) = hash {
-                    let (origin, ending, checkpoint) =
-                        (member.origin().clone(), blocks.ending(), member.checkpoint(&hash));
-                    figures.members.push(ReadMember { origin, names, hash, ending, checkpoint });
-                }
-                return Ok(hand_on(Block::at(end, Vec::new()), true));
-            }
-            figures.bytes += opened.fill()? as u64;
-        }
+        self.work(front, false, seq)
+    }
+
+    fn work(&mut self, block: Block, is_last: bool, seq: &mut u64) -> Work {
+        let fingerprint = self.identity.as_mut().map_or_else(Fingerprint::default, |identity| {
+            identity.update(&block.bytes);
+            identity.fingerprint()
+        });
+        // That the member ends is news to a ledger that was written just in front of its end.
+        let is_known = !is_last && matches!(self.known, Known::Until(end) if block.end <= end);
+        let work = Work { seq: *seq, layout: Arc::clone(&self.layout), block, fingerprint, is_last, is_known };
+        *seq += 1;
+        work
+    }
+
+    /// What the next run has to know of it, when all of it was read.
+    fn finish(self) -> Option<ReadMember> {
+        let Opened { member, blocks, names, hash, .. } = self.opened;
+        let hash = hash?;
+        let (origin, ending, checkpoint) = (member.origin().clone(), blocks.ending(), member.checkpoint(&hash));
+        Some(ReadMember { origin, names, hash, ending, checkpoint })
     }
 }
 

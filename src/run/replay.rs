@@ -350,7 +350,7 @@ impl<'a> Replay<'a> {
                 column: &reject.column,
                 value: &reject.value,
                 reason: &reject.reason,
-                raw: &outcome.bytes[letter.start..letter.start + letter.len],
+                raw: &outcome.bytes()[letter.start..letter.start + letter.len],
             })?;
         }
         for (_, columns) in &outcome.rows {

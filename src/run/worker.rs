@@ -30,8 +30,8 @@ pub(super) struct Outcome {
     pub(super) is_last: bool,
     /// Whether an earlier run has loaded it, so that only its keys count.
     pub(super) is_known: bool,
-    /// Its bytes, to be read once more for dead letters and then to be used again.
-    pub(super) bytes: Arc<Vec<u8>>,
+    /// Its bytes, to be read once more for dead letters and then to be used again; none if the worker has kept them.
+    pub(super) bytes: Option<Arc<Vec<u8>>>,
     /// Its records.
     pub(super) records: u64,
     /// Its physical lines.
@@ -56,6 +56,20 @@ pub(super) struct Outcome {
     pub(super) sources: RowSources,
     /// Time spent on it.
     pub(super) busy: Duration,
+}
+
+impl Outcome {
+    /// Its bytes, if anything in it refers to them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes its buffer away if nobody needs the bytes any more, so that the next block is read to where this one was: into
+    /// the cache of the same core.
+    pub(super) fn take_buffer(&mut self) -> Option<Vec<u8>> {
+        let is_needed = !self.rejects.is_empty() || !self.rows.is_empty() || !self.sources.records.is_empty();
+        if is_needed { None } else { self.bytes.take().and_then(Arc::into_inner) }
+    }
 }
 
 /// The records that became the rows of a load, one for each row.
@@ -225,7 +239,7 @@ impl<'p> Worker<'p> {
             counters,
             rows: row_tables,
             sources,
-            bytes: decoded.bytes,
+            bytes: Some(decoded.bytes),
             busy: started.elapsed(),
         }
     }
