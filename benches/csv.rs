@@ -82,7 +82,7 @@ fn measure(name: &str, input: &[u8]) {
             nullify: false,
         })
         .collect();
-    let mut parser = Parser::new(dialect, types.len());
+    let parser = Parser::new(dialect, types.len());
     let mut decoder = Decoder::new(columns, &[String::new()], &dialect);
     let mut records = Records::default();
     // The least time of each block over all rounds: what else the machine does then hardly counts.

@@ -2,6 +2,7 @@
 //! has. All of a group lies together, so that a row touches one place in memory however many sums there are.
 
 use hashbrown::HashMap;
+use prefetch_index::prefetch_index;
 
 use crate::aggregate::accumulator::{DoesNotFit, collect, count, double};
 use crate::aggregate::exact::Exact;
@@ -26,6 +27,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// So many rows fill the time that memory takes to answer.
+    const ROWS_AHEAD: usize = 32;
+
     /// The slot of the count of rows, or of the sum and count of an argument, by its place among the arguments.
     pub(super) fn slot(&mut self, argument: Option<usize>) -> usize {
         let slot = argument.map_or(0, |argument| {
@@ -105,12 +109,16 @@ impl Tally {
         });
     }
 
-    /// Takes rows with a value for each sum. Inlined, so that the number of sums is known.
+    /// Takes rows with a value for each sum. Inlined, so that the number of sums is known. Where a later row will find its
+    /// group is asked for early, because many groups are in no near cache.
     #[inline(always)]
     fn add<'a>(&mut self, groups: &[u32], sums: impl AsRef<[&'a [i64]]>) {
         let sums = sums.as_ref();
         let stride = 1 + sums.len();
         for (row, group) in groups.iter().enumerate() {
+            if let Some(later) = groups.get(row + Tally::ROWS_AHEAD) {
+                prefetch_index(&self.words, *later as usize * stride);
+            }
             let start = *group as usize * stride;
             let (rows, words) = self.words[start..start + stride].split_at_mut(1);
             rows[0] += 1;

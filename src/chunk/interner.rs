@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use prefetch_index::prefetch_index;
 
 use crate::chunk::column::{Span, Text};
 use crate::chunk::serials::Serials;
@@ -36,6 +37,9 @@ struct Entry {
 
 /// Texts that are looked for together: as many as the first cache holds the heads of.
 const BATCH: usize = 128;
+
+/// Heads of so many later rows are asked for early, which fills the time that memory takes to answer.
+const ROWS_AHEAD: usize = 32;
 
 /// What a text begins with, so that few texts have to be looked at beyond it. In one line of the cache, of which it is half.
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,7 +113,11 @@ impl Interner {
 
     /// Replaces each number that is not the one of its row's text by `NO_NUMBER`, which stays as it is.
     pub fn reject_others(&self, text: &Text, rows: impl Iterator<Item = usize>, numbers: &mut [u32]) {
-        for (number, row) in numbers.iter_mut().zip(rows) {
+        for (at, row) in (0..numbers.len()).zip(rows) {
+            if let Some(later) = numbers.get(at + ROWS_AHEAD) {
+                prefetch_index(&self.heads, *later as usize);
+            }
+            let number = &mut numbers[at];
             let is_known = (*number as usize) < self.heads.len();
             if !is_known || !self.is(*number, Head::new(&text.bytes, text.spans[row]), || text.get(row)) {
                 *number = Interner::NO_NUMBER;

@@ -9,7 +9,7 @@ use crate::chunk::{Reject, RejectCode, Span};
 use crate::csv::Dialect;
 use crate::csv::machine::{Fault, Frame, Frames, without_carriage_return};
 use crate::csv::split::Block;
-use crate::csv::structure::{Level, Structure};
+use crate::csv::structure::{Found, Level, SLACK};
 
 /// The good records of a block, field by field, and the rejected ones. Made to be used again for the next block.
 #[derive(Debug, Default)]
@@ -19,9 +19,11 @@ pub struct Records {
     /// For each record that is not good, how many good ones stand in front of it. Ascending.
     good_ahead: Vec<u32>,
     fields: usize,
-    /// For each good record the start of each field, then the end of the last plus one: every field ends one byte in
-    /// front of the next bound, because its delimiter has one byte.
-    bounds: Vec<u32>,
+    /// For each good record where its fields begin: behind the start of the record, and behind each of its delimiters, which
+    /// have one byte. What stands behind the last record means nothing.
+    starts: Vec<u32>,
+    /// Where each good record ends, in front of its line end.
+    ends: Vec<u32>,
     /// The good records with quotes in them, ascending.
     quoted: Vec<u32>,
     lines: u32,
@@ -30,12 +32,12 @@ pub struct Records {
 impl Records {
     /// How many good records there are.
     pub fn len(&self) -> usize {
-        self.bounds.len() / (self.fields + 1)
+        self.ends.len()
     }
 
     /// Whether there is no good record.
     pub fn is_empty(&self) -> bool {
-        self.bounds.is_empty()
+        self.ends.is_empty()
     }
 
     /// How many records there are, rejected ones included.
@@ -56,8 +58,8 @@ impl Records {
 
     /// Where the bytes of a good record lie in the block, without the line end.
     pub fn span(&self, row: usize) -> Span {
-        let bounds = &self.bounds[row * (self.fields + 1)..][..=self.fields];
-        Span { start: bounds[0], len: bounds[self.fields] - 1 - bounds[0] }
+        let start = self.starts[row * self.fields];
+        Span { start, len: self.ends[row] - start }
     }
 
     /// A field of a good record as it stands in the block, with its quotes.
@@ -67,15 +69,19 @@ impl Records {
 
     /// Where that lies in the block.
     pub(super) fn range(&self, row: usize, field: usize) -> Range<usize> {
-        let at = row * (self.fields + 1) + field;
-        self.bounds[at] as usize..self.bounds[at + 1] as usize - 1
+        let at = row * self.fields + field;
+        let end = if field + 1 == self.fields { self.ends[row] } else { self.starts[at + 1] - 1 };
+        self.starts[at] as usize..end as usize
     }
 
     /// Start and end of one field in some of the good records.
     pub(super) fn column(&self, field: usize, rows: Range<usize>) -> impl ExactSizeIterator<Item = (usize, usize)> {
-        let stride = self.fields + 1;
-        let rows = self.bounds[rows.start * stride..rows.end * stride].chunks_exact(stride);
-        rows.map(move |bounds| (bounds[field] as usize, bounds[field + 1] as usize - 1))
+        let (stride, first) = (self.fields, rows.start * self.fields + field);
+        // A field ends where the record does, or a delimiter in front of the next one.
+        let (ends, end_stride, delimiter) =
+            if field + 1 == stride { (&self.ends[rows.start..], 1, 0) } else { (&self.starts[first + 1..], stride, 1) };
+        let starts = &self.starts[first..];
+        (0..rows.len()).map(move |row| (starts[row * stride] as usize, (ends[row * end_stride] - delimiter) as usize))
     }
 
     /// The good records of which a field may be quoted, ascending.
@@ -94,16 +100,50 @@ impl Records {
             *row -= removed_ahead(*row);
             is_kept
         });
-        remove_rows(&mut self.bounds, self.fields + 1, rows);
+        self.starts.truncate(self.ends.len() * self.fields);
+        remove_rows(&mut self.starts, self.fields, rows);
+        remove_rows(&mut self.ends, 1, rows);
     }
 
     fn clear(&mut self, fields: usize) {
         self.rejects.clear();
         self.good_ahead.clear();
-        self.bounds.clear();
+        self.ends.clear();
         self.fields = fields;
         self.quoted.clear();
         self.lines = 0;
+    }
+
+    /// Where the next good record is to be noted; there is room for it, and so much more behind it.
+    fn next(&mut self, more: usize) -> &mut [u32] {
+        let at = self.ends.len() * self.fields;
+        let needed = at + self.fields + more;
+        if self.starts.len() < needed {
+            self.starts.resize(needed, 0);
+        }
+        &mut self.starts[at..]
+    }
+
+    /// Takes lines of which all delimiters and line feeds were noted behind the start of the first one. False, and nothing is
+    /// taken, if one of them is no record.
+    fn take_lines(&mut self, bytes: &[u8], found: Found) -> bool {
+        let (fields, rows) = (self.fields, self.ends.len());
+        if found.all != found.line_feeds * fields {
+            return false;
+        }
+        let first = rows * fields;
+        let mut are_records = true;
+        self.ends.extend(self.starts[first..first + found.all + 1].windows(fields + 1).step_by(fields).map(|bounds| {
+            // As many line feeds as records: if each record has one at its end, no other place is one.
+            let line_feed = bounds[fields] as usize - 1;
+            let end = line_feed - usize::from(bytes[line_feed.saturating_sub(1)] == b'\r');
+            are_records &= bytes[line_feed] == b'\n' && end > bounds[0] as usize;
+            end as u32
+        }));
+        if !are_records {
+            self.ends.truncate(rows);
+        }
+        are_records
     }
 
     fn reject(&mut self, start: usize, end: usize, code: RejectCode, reason: String) {
@@ -120,11 +160,10 @@ impl Records {
 pub struct Parser {
     dialect: Dialect,
     fields: usize,
-    /// Delimiters and line feeds of the lines in hand.
-    structure: Structure,
+    level: Level,
 }
 
-/// How many bytes of lines are looked at in one go: their positions stay in the first cache.
+/// How many bytes of lines are looked at in one go: they and what is found in them stay in the first cache.
 const WINDOW_BYTES: usize = 16 << 10;
 
 impl Parser {
@@ -135,15 +174,15 @@ impl Parser {
 
     /// The same with these instructions, which change nothing about what is found.
     pub(super) fn with_level(dialect: Dialect, fields: usize, level: Level) -> Self {
-        Parser { dialect, fields, structure: Structure::new(level) }
+        Parser { dialect, fields, level }
     }
 
     /// Replaces what `records` holds by the records of `block`.
-    pub fn parse(&mut self, block: &Block, records: &mut Records) {
+    pub fn parse(&self, block: &Block, records: &mut Records) {
         let bytes = &block.bytes[..];
         records.clear(self.fields);
-        records.lines = memchr_iter(b'\n', bytes).count() as u32;
         if let Some(length) = block.too_long {
+            records.lines = count_lines(bytes);
             self.reject_too_long(0, length, records);
             return;
         }
@@ -151,7 +190,11 @@ impl Parser {
         let mut frames = Frames::new(bytes, Some(block.tail), &self.dialect);
         loop {
             let start = frames.position();
-            match frames.next() {
+            let frame = frames.next();
+            if !matches!(frame, Some(Frame::Lines { .. })) {
+                records.lines += count_lines(&bytes[start..frames.position()]);
+            }
+            match frame {
                 None => break,
                 Some(Frame::Lines { next }) => self.lines(bytes, start, next, &mut soundness, records),
                 Some(Frame::Record { end, .. }) => {
@@ -175,14 +218,7 @@ impl Parser {
     }
 
     /// Lines without quotes, from `start` up to `stop`.
-    fn lines(
-        &mut self,
-        bytes: &[u8],
-        mut start: usize,
-        stop: usize,
-        soundness: &mut Soundness<'_>,
-        records: &mut Records,
-    ) {
+    fn lines(&self, bytes: &[u8], mut start: usize, stop: usize, soundness: &mut Soundness<'_>, records: &mut Records) {
         while start < stop {
             let window = &bytes[start..stop.min(start + WINDOW_BYTES)];
             start = match memrchr(b'\n', window) {
@@ -194,6 +230,7 @@ impl Parser {
                 None => {
                     let line_feed = memchr(b'\n', &bytes[start..stop]).map_or(stop, |at| start + at);
                     let next = stop.min(line_feed + 1);
+                    records.lines += u32::from(line_feed < next);
                     self.line(bytes, start, line_feed, next, soundness, records);
                     next
                 }
@@ -202,35 +239,48 @@ impl Parser {
     }
 
     /// Lines without quotes that all end with a line feed, no more than a window of them.
-    fn window(
-        &mut self,
+    fn window(&self, bytes: &[u8], start: usize, stop: usize, soundness: &mut Soundness<'_>, records: &mut Records) {
+        let window = &bytes[start..stop];
+        // Behind the start of the first record, what is found is where all other fields begin, as long as each line is a record.
+        let places = records.next(1 + window.len() + SLACK);
+        places[0] = start as u32;
+        let found = self.level.find(window, self.dialect.delimiter, start as u32 + 1, &mut places[1..]);
+        records.lines += found.line_feeds as u32;
+        // A record that is too long or not sound takes the slow way, on which it is rejected.
+        let is_usual = self.dialect.record_limit() >= WINDOW_BYTES && soundness.holds(start, stop);
+        if !is_usual || !records.take_lines(bytes, found) {
+            let places = records.next(1)[1..][..found.all].to_vec();
+            self.some_lines(bytes, start, &places, soundness, records);
+        }
+    }
+
+    /// Lines of which some are not as they should be; `places` are those behind their delimiters and line feeds.
+    fn some_lines(
+        &self,
         bytes: &[u8],
         start: usize,
-        stop: usize,
+        places: &[u32],
         soundness: &mut Soundness<'_>,
         records: &mut Records,
     ) {
-        let (fields, limit) = (self.fields, self.dialect.record_limit());
-        let mut structure = std::mem::replace(&mut self.structure, Structure::new(Level::Portable));
-        let (positions, line_feeds) = structure.find(&bytes[start..stop], self.dialect.delimiter);
-        // A record that is too long or not sound takes the slow way, on which it is rejected.
-        let all_slow = limit < WINDOW_BYTES;
-        records.bounds.reserve(line_feeds.len() * (fields + 1));
+        let is_usual = self.dialect.record_limit() >= WINDOW_BYTES;
         let (mut line, mut first) = (start, 0);
-        for line_feed in line_feeds {
-            let row = &positions[first..=*line_feed as usize];
-            let at = start + positions[*line_feed as usize] as usize;
-            let end = without_carriage_return(bytes, line, at, at + 1);
-            if row.len() == fields && end > line && !all_slow && soundness.holds(line, end) {
-                records.bounds.push(line as u32);
-                records.bounds.extend(row[..fields - 1].iter().map(|at| start as u32 + at + 1));
-                records.bounds.push(end as u32 + 1);
-            } else {
-                self.line(bytes, line, at, at + 1, soundness, records);
+        for (last, next) in places.iter().enumerate() {
+            let (line_feed, next) = (*next as usize - 1, *next as usize);
+            if bytes[line_feed] != b'\n' {
+                continue;
             }
-            (line, first) = (at + 1, *line_feed as usize + 1);
+            let end = without_carriage_return(bytes, line, line_feed, next);
+            if last + 1 - first == self.fields && end > line && is_usual && soundness.holds(line, end) {
+                let starts = records.next(0);
+                starts[0] = line as u32;
+                starts[1..self.fields].copy_from_slice(&places[first..last]);
+                records.ends.push(end as u32);
+            } else {
+                self.line(bytes, line, line_feed, next, soundness, records);
+            }
+            (line, first) = (next, last + 1);
         }
-        self.structure = structure;
     }
 
     fn line(
@@ -264,17 +314,17 @@ impl Parser {
             records.reject(start, end, RejectCode::NulByte, reason);
             return;
         }
-        let before = records.bounds.len();
+        let starts = records.next(0);
         let mut found = 0;
-        records.bounds.push(start as u32);
-        for_each_field(record, &self.dialect, |_, field_end| {
-            found += 1;
-            if found <= self.fields {
-                records.bounds.push((start + field_end + 1) as u32);
+        for_each_field(record, &self.dialect, |field_start, _| {
+            if let Some(slot) = starts[..self.fields].get_mut(found) {
+                *slot = (start + field_start) as u32;
             }
+            found += 1;
         });
-        if found != self.fields {
-            records.bounds.truncate(before);
+        if found == self.fields {
+            records.ends.push(end as u32);
+        } else {
             let code = if found < self.fields { RejectCode::TooFewFields } else { RejectCode::TooManyFields };
             let plural = if found == 1 { "" } else { "s" };
             records.reject(start, end, code, format!("{found} field{plural} instead of {}", self.fields));
@@ -378,6 +428,10 @@ fn behind_quotes(record: &[u8], start: usize, quote: u8) -> usize {
         at += 1;
     }
     record.len()
+}
+
+fn count_lines(bytes: &[u8]) -> u32 {
+    memchr_iter(b'\n', bytes).count() as u32
 }
 
 /// Counts physical lines up to places in a block, which are asked for in ascending order.

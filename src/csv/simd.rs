@@ -9,7 +9,7 @@ use std::arch::x86_64::{
 };
 
 use crate::csv::lanes::{Kind, Lanes};
-use crate::csv::structure::{STEP, for_each_step, push_line_feeds, push_positions};
+use crate::csv::structure::{Found, STEP, for_each_step, push_places};
 
 /// Whether this machine can run what has AVX2 in its name here.
 pub(super) fn has_avx2() -> bool {
@@ -29,20 +29,20 @@ pub(super) fn has_avx512() -> bool {
 ///
 /// # Panics
 /// If the machine has no AVX2.
-pub(super) fn find_avx2(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec<u32>) -> usize {
+pub(super) fn find_avx2(bytes: &[u8], delimiter: u8, first: u32, places: &mut [u32]) -> Found {
     assert!(has_avx2());
     // SAFETY: the machine has the instructions, as was asked just now.
-    unsafe { avx2(bytes, delimiter, positions, line_feeds) }
+    unsafe { avx2(bytes, delimiter, first, places) }
 }
 
 /// `structure::find_portable` with AVX-512.
 ///
 /// # Panics
 /// If the machine has no AVX-512 with VBMI2.
-pub(super) fn find_avx512(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec<u32>) -> usize {
+pub(super) fn find_avx512(bytes: &[u8], delimiter: u8, first: u32, places: &mut [u32]) -> Found {
     assert!(has_avx512());
     // SAFETY: the machine has the instructions, as was asked just now.
-    unsafe { avx512(bytes, delimiter, positions, line_feeds) }
+    unsafe { avx512(bytes, delimiter, first, places) }
 }
 
 /// `Lanes::compute` with AVX2.
@@ -76,9 +76,9 @@ fn lanes_avx512(lanes: &mut Lanes, kind: &Kind) {
 }
 
 #[target_feature(enable = "avx2,bmi1,popcnt")]
-fn avx2(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec<u32>) -> usize {
+fn avx2(bytes: &[u8], delimiter: u8, first: u32, places: &mut [u32]) -> Found {
     let (delimiters, feeds) = (_mm256_set1_epi8(delimiter as i8), _mm256_set1_epi8(b'\n' as i8));
-    let mut found = 0;
+    let mut found = Found::NOTHING;
     for_each_step(bytes, |base, step, used| {
         let (halves, _) = step.as_chunks::<{ STEP / 2 }>();
         let [low, high] = [load_half(&halves[0]), load_half(&halves[1])];
@@ -88,37 +88,34 @@ fn avx2(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec
         };
         let feeds = mask(feeds);
         let bits = mask(delimiters) | feeds;
-        push_positions(bits, base, &mut positions[found..]);
-        push_line_feeds(bits, feeds, found, line_feeds);
-        found += bits.count_ones() as usize;
+        push_places(bits, first + base, &mut places[found.all..]);
+        found.add(bits, feeds);
     });
     found
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vbmi2,avx2,bmi1,popcnt")]
-fn avx512(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec<u32>) -> usize {
+fn avx512(bytes: &[u8], delimiter: u8, first: u32, places: &mut [u32]) -> Found {
     let (delimiters, feeds) = (_mm512_set1_epi8(delimiter as i8), _mm512_set1_epi8(b'\n' as i8));
     let offsets = load(&std::array::from_fn(|offset| offset as u8));
-    let mut found = 0;
+    let mut found = Found::NOTHING;
     for_each_step(bytes, |base, step, used| {
         let step = load(step);
         let feeds = _mm512_cmpeq_epi8_mask(step, feeds) & used;
         let bits = _mm512_cmpeq_epi8_mask(step, delimiters) & used | feeds;
-        let count = bits.count_ones() as usize;
-        // The offsets of the bits, one byte each, move to the front; sixteen at a time become positions.
+        // The offsets of the bits, one byte each, move to the front; sixteen at a time become places.
         let packed = _mm512_maskz_compress_epi8(bits, offsets);
         let mut store = |at: usize, sixteen: __m128i| {
-            let wide = _mm512_add_epi32(_mm512_cvtepu8_epi32(sixteen), _mm512_set1_epi32(base as i32));
-            store_sixteen(&mut positions[found + at..][..16], wide);
+            let wide = _mm512_add_epi32(_mm512_cvtepu8_epi32(sixteen), _mm512_set1_epi32((first + base) as i32));
+            store_sixteen(&mut places[found.all + at..][..16], wide);
         };
         store(0, _mm512_castsi512_si128(packed));
-        if count > 16 {
+        if bits.count_ones() > 16 {
             store(16, _mm512_extracti32x4_epi32::<1>(packed));
             store(32, _mm512_extracti32x4_epi32::<2>(packed));
             store(48, _mm512_extracti32x4_epi32::<3>(packed));
         }
-        push_line_feeds(bits, feeds, found, line_feeds);
-        found += count;
+        found.add(bits, feeds);
     });
     found
 }

@@ -6,21 +6,19 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "x86_64")]
 use crate::csv::simd;
 
-/// The structure of some bytes. Made to be used again for the next ones.
-#[derive(Debug)]
-pub(super) struct Structure {
-    level: Level,
-    /// Offsets of delimiters and line feeds, and behind them `SLACK` that mean nothing.
-    positions: Vec<u32>,
-    found: usize,
-    /// The places of the line feeds among these positions.
-    line_feeds: Vec<u32>,
+/// What was found in some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Delimiters and line feeds together.
+    pub(super) all: usize,
+    /// Line feeds.
+    pub(super) line_feeds: usize,
 }
 
 /// How many bytes are looked at in one step: as many as a word has bits.
 pub(super) const STEP: usize = 64;
 
-/// What a step needs behind the last position that was found.
+/// What a step needs behind the last place that was found.
 pub(super) const SLACK: usize = STEP;
 
 /// Which instructions are used. All find the same.
@@ -61,41 +59,40 @@ impl Level {
             Level::all().iter().rev().find(|level| **level <= most).copied().unwrap_or(Level::Portable)
         })
     }
-}
 
-impl Structure {
-    pub(super) fn new(level: Level) -> Self {
-        Structure { level, positions: Vec::new(), found: 0, line_feeds: Vec::new() }
-    }
-
-    /// Offsets of all delimiters and line feeds, ascending, and the places of the line feeds among them.
-    pub(super) fn find(&mut self, bytes: &[u8], delimiter: u8) -> (&[u32], &[u32]) {
-        if self.positions.len() < bytes.len() + SLACK {
-            self.positions.resize(bytes.len() + SLACK, 0);
-        }
-        self.line_feeds.clear();
-        let Structure { level, positions, found, line_feeds } = self;
-        *found = match level {
-            Level::Portable => find_portable(bytes, delimiter, positions, line_feeds),
+    /// Puts the offset of each delimiter and line feed, plus `first`, into `places`, ascending. Behind them there must be room
+    /// for `SLACK` more, which mean nothing then.
+    pub(super) fn find(self, bytes: &[u8], delimiter: u8, first: u32, places: &mut [u32]) -> Found {
+        match self {
+            Level::Portable => find_portable(bytes, delimiter, first, places),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => simd::find_avx2(bytes, delimiter, positions, line_feeds),
+            Level::Avx2 => simd::find_avx2(bytes, delimiter, first, places),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => simd::find_avx512(bytes, delimiter, positions, line_feeds),
+            Level::Avx512 => simd::find_avx512(bytes, delimiter, first, places),
             #[cfg(not(target_arch = "x86_64"))]
             Level::Avx2 | Level::Avx512 => unreachable!("not a level of this machine"),
-        };
-        (&positions[..*found], line_feeds)
+        }
     }
 }
 
-fn find_portable(bytes: &[u8], delimiter: u8, positions: &mut [u32], line_feeds: &mut Vec<u32>) -> usize {
-    let mut found = 0;
+impl Found {
+    pub(super) const NOTHING: Found = Found { all: 0, line_feeds: 0 };
+
+    /// Counts the bits of a step.
+    #[inline(always)]
+    pub(super) fn add(&mut self, bits: u64, line_feeds: u64) {
+        self.all += bits.count_ones() as usize;
+        self.line_feeds += line_feeds.count_ones() as usize;
+    }
+}
+
+fn find_portable(bytes: &[u8], delimiter: u8, first: u32, places: &mut [u32]) -> Found {
+    let mut found = Found::NOTHING;
     for_each_step(bytes, |base, step, used| {
         let feeds = mask(step, b'\n') & used;
         let bits = mask(step, delimiter) & used | feeds;
-        push_positions(bits, base, &mut positions[found..]);
-        push_line_feeds(bits, feeds, found, line_feeds);
-        found += bits.count_ones() as usize;
+        push_places(bits, first + base, &mut places[found.all..]);
+        found.add(bits, feeds);
     });
     found
 }
@@ -114,28 +111,17 @@ pub(super) fn for_each_step(bytes: &[u8], mut visit: impl FnMut(u32, &[u8; STEP]
     }
 }
 
-/// The positions of the bits. Eight at a time, some of them in vain: cheaper than a branch for each that is seldom
-/// predicted.
+/// The places of the bits. Eight at a time, some of them in vain: cheaper than a branch for each that is seldom predicted.
 #[inline(always)]
-pub(super) fn push_positions(mut bits: u64, base: u32, positions: &mut [u32]) {
+pub(super) fn push_places(mut bits: u64, base: u32, places: &mut [u32]) {
     let count = bits.count_ones() as usize;
     let mut written = 0;
     while written < count {
-        for slot in &mut positions[written..][..8] {
+        for slot in &mut places[written..][..8] {
             *slot = base + bits.trailing_zeros();
             bits &= bits.wrapping_sub(1);
         }
         written += 8;
-    }
-}
-
-/// The places of line feeds among the positions, of which `found` stand in front of these bits.
-#[inline(always)]
-pub(super) fn push_line_feeds(bits: u64, mut feeds: u64, found: usize, line_feeds: &mut Vec<u32>) {
-    while feeds != 0 {
-        let in_front = feeds.wrapping_sub(1) & !feeds;
-        line_feeds.push((found + (bits & in_front).count_ones() as usize) as u32);
-        feeds &= feeds - 1;
     }
 }
 
@@ -161,15 +147,14 @@ mod tests {
 
     #[track_caller]
     fn assert_found(bytes: &[u8], delimiter: u8) {
-        let expected: Vec<u32> =
-            (0..bytes.len() as u32).filter(|at| [delimiter, b'\n'].contains(&bytes[*at as usize])).collect();
-        let feeds: Vec<u32> =
-            (0..expected.len() as u32).filter(|at| bytes[expected[*at as usize] as usize] == b'\n').collect();
+        let all = (0..bytes.len() as u32).filter(|at| [delimiter, b'\n'].contains(&bytes[*at as usize]));
+        let (first, expected): (u32, Vec<u32>) = (1000, all.map(|at| 1000 + at).collect());
+        let line_feeds = bytes.iter().filter(|byte| **byte == b'\n').count();
         for level in Level::all() {
-            let mut structure = Structure::new(*level);
-            // What an earlier use has left behind does not matter.
-            structure.find(&[b'\n'; 333], delimiter);
-            assert_eq!(structure.find(bytes, delimiter), (&expected[..], &feeds[..]), "{level:?}, {bytes:?}");
+            let mut places = vec![7; bytes.len() + SLACK];
+            let found = level.find(bytes, delimiter, first, &mut places);
+            assert_eq!(found, Found { all: expected.len(), line_feeds }, "{level:?}, {bytes:?}");
+            assert_eq!(places[..found.all], expected, "{level:?}, {bytes:?}");
         }
     }
 

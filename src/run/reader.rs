@@ -248,11 +248,8 @@ impl<'a> StreamingReader<'a> {
             }
             let blocks = &mut member.opened.blocks;
             self.figures.is_interrupted = self.plan.shutdown.is_requested();
-            let block = if self.figures.is_interrupted {
-                blocks.take_rest()
-            } else {
-                blocks.take(|| std::mem::take(buffer))
-            };
+            let block =
+                if self.figures.is_interrupted { blocks.take_rest() } else { blocks.take(|| std::mem::take(buffer)) };
             if let Some(block) = block {
                 return Ok(Some(member.hand_on(block, &mut self.seq)));
             }
