@@ -28,6 +28,8 @@ impl DirectIndex {
     const SLOTS_PER_GROUP: u64 = 4;
     const MORE_SLOTS: u64 = 4096;
     const MOST_SLOTS: u64 = 1 << 31;
+    /// Ranges have room for one word more for each so many that there are.
+    const ROOM_SHARE: u64 = 8;
 
     /// Whether there is an index at all.
     pub(super) fn is_used(&self) -> bool {
@@ -68,7 +70,11 @@ impl DirectIndex {
                 (*least, *greatest) = ((*word).min(*least), (*word).max(*greatest));
             }
         }
-        let len = |(least, greatest): &(u32, u32)| (u64::from(greatest - least) + 1).next_power_of_two();
+        // With some room for what is yet to come.
+        let len = |(least, greatest): &(u32, u32)| {
+            let len = u64::from(greatest - least) + 1;
+            len + len / DirectIndex::ROOM_SHARE
+        };
         let slots = bounds.iter().fold(1u64, |slots, bounds| slots.saturating_mul(len(bounds)));
         self.fewest_groups = match slots {
             ..=DirectIndex::MOST_SLOTS => {

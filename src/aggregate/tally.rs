@@ -117,7 +117,10 @@ impl Tally {
         let stride = 1 + sums.len();
         for (row, group) in groups.iter().enumerate() {
             if let Some(later) = groups.get(row + Tally::ROWS_AHEAD) {
-                prefetch_index(&self.words, *later as usize * stride);
+                let start = *later as usize * stride;
+                // It may lie across two lines of the cache.
+                prefetch_index(&self.words, start);
+                prefetch_index(&self.words, start + stride - 1);
             }
             let start = *group as usize * stride;
             let (rows, words) = self.words[start..start + stride].split_at_mut(1);

@@ -21,7 +21,7 @@ use crate::run::figures::FeedFigures;
 use crate::run::groups::{FeedGroups, PartialGroups, Spiller};
 use crate::run::load;
 use crate::run::load::OpenLoad;
-use crate::run::memory::{GroupSpace, block_bytes, buffer_count, dedupe_options};
+use crate::run::memory::{GroupSpace, block_bytes, buffers_of_groups, buffers_of_rows, dedupe_options};
 use crate::run::reader::{MemberStart, ReadMember, ReadPlan, StreamingReader};
 use crate::run::sequence::Sequencer;
 use crate::run::tables::{Target, load_layout};
@@ -204,7 +204,9 @@ impl FeedRun<'_> {
     pub(super) fn buffers(&self, taken: u64) -> (usize, usize) {
         let lookups: usize = self.plan.lookups.iter().map(|lookup| lookup.data.memory_bytes()).sum();
         let free = self.options.memory_limit_bytes.saturating_sub(taken + lookups as u64);
-        let count = buffer_count(self.options.threads, free);
+        let has_rows = self.feed.outputs.iter().any(|output| matches!(output.kind, OutputKind::Rows { .. }));
+        let threads = self.options.threads;
+        let count = if has_rows { buffers_of_rows(threads, free) } else { buffers_of_groups(threads) };
         (count, block_bytes(self.options.block_bytes, count, free))
     }
 

@@ -28,16 +28,22 @@ const LEAST_BLOCK_BYTES: u64 = 4 << 10;
 /// Smaller blocks cost more than further ones gain.
 const SMALL_BLOCK_BYTES: u64 = 64 << 10;
 
-/// A worker has one block in hand and one waiting; and two more are with the reader and the writer. Further ones are for the
-/// time that these two may have to wait for a processor while all of them are busy with workers: with six a worker, they seldom
-/// run out of blocks.
+/// Where rows leave with the blocks that they are in, a worker has one block in hand, and another one is on its way to be
+/// written. Further ones are for the time that writing waits for a processor while all of them are busy with workers.
 const BUFFERS_PER_WORKER: [usize; 2] = [2, 6];
+
+/// Blocks with rejected records that are on their way to be written.
 const OTHER_BUFFERS: usize = 2;
 
-/// How many blocks there are at once. As many as do any good, unless they have to be small for that.
-pub(super) fn buffer_count(threads: usize, limit: u64) -> usize {
+/// How many blocks there are at once where rows leave with them. As many as do any good, unless they have to be small for that.
+pub(super) fn buffers_of_rows(threads: usize, limit: u64) -> usize {
     let [fewest, most] = BUFFERS_PER_WORKER.map(|buffers| threads * buffers + OTHER_BUFFERS);
     ((fitting_bytes(limit) / SMALL_BLOCK_BYTES) as usize).clamp(fewest, most)
+}
+
+/// How many blocks there are at once where all comes to groups: a worker reads the next one to where the last one was.
+pub(super) fn buffers_of_groups(threads: usize) -> usize {
+    threads + OTHER_BUFFERS
 }
 
 /// The size of blocks, so that as many as there are buffers fit into their share of the limit, whatever is in them.
@@ -222,10 +228,10 @@ mod tests {
 
     #[test]
     fn there_are_more_buffers_where_they_need_not_be_small() {
-        assert_eq!(buffer_count(2, 16_000_000), 6);
-        assert_eq!(buffer_count(2, 256_000_000), 13);
-        assert_eq!(buffer_count(2, 64_000_000_000), 14);
-        assert_eq!(buffer_count(64, 256_000_000), 130);
+        assert_eq!(buffers_of_rows(2, 16_000_000), 6);
+        assert_eq!(buffers_of_rows(2, 256_000_000), 13);
+        assert_eq!(buffers_of_rows(2, 64_000_000_000), 14);
+        assert_eq!(buffers_of_rows(64, 256_000_000), 130);
     }
 
     #[test]

@@ -109,10 +109,17 @@ impl Binder<'_> {
         }
     }
 
-    /// A node that has the value of `node` in another type: a literal where it is one and the type is wider, else a cast.
+    /// A node that has the value of `node` in another type: itself where it is a DECIMAL of that scale already, a literal where
+    /// it is one and the type is wider, else a cast.
     pub fn coerce(&mut self, node: NodeId, to: DataType) -> NodeId {
         let from = self.program.data_type(node);
-        if from == to {
+        let is_wider = match (from, to) {
+            (DataType::Decimal { precision, scale }, DataType::Decimal { precision: most, scale: same }) => {
+                scale == same && precision <= most
+            }
+            _ => from == to,
+        };
+        if is_wider {
             return node;
         }
         let folded = self.program.as_literal(node).and_then(|value| widen(value.as_cell(), from, to));

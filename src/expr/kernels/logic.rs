@@ -13,6 +13,12 @@ pub(in crate::expr) enum Connective {
 
 /// AND or OR of all arguments, from left to right. A fault counts only where no argument to its left has decided.
 pub(in crate::expr) fn connect(connective: Connective, arguments: &[Argument<'_>], len: usize) -> Evaluated {
+    let is_known = |argument: &Argument<'_>| {
+        argument.faults.is_empty() && matches!(argument.operand.validity(), Side::Scalar(true))
+    };
+    if arguments.iter().all(is_known) {
+        return connect_known(connective, arguments, len);
+    }
     let start = connective == Connective::And;
     let (mut yes, mut no) = (vec![start; len], vec![!start; len]);
     let mut faults = Vec::new();
@@ -37,6 +43,19 @@ pub(in crate::expr) fn connect(connective: Connective, arguments: &[Argument<'_>
     let mut result = Evaluated::new(Values::Bool(yes), validity);
     result.add_faults(&faults);
     result
+}
+
+/// The same where no argument is NULL or has a fault.
+fn connect_known(connective: Connective, arguments: &[Argument<'_>], len: usize) -> Evaluated {
+    let connected = |all: Vec<bool>, argument: &Argument<'_>| {
+        let (all, more) = (Side::Column(&all[..]), argument.operand.bools());
+        match connective {
+            Connective::And => map2(all, more, len, |all, more| all & more),
+            Connective::Or => map2(all, more, len, |all, more| all | more),
+        }
+    };
+    let start = vec![connective == Connective::And; len];
+    Evaluated::new(Values::Bool(arguments.iter().fold(start, connected)), None)
 }
 
 /// Where a condition is true, and not NULL.
