@@ -8,6 +8,7 @@ use prefetch_index::prefetch_index;
 
 use crate::chunk::column::{Span, Text};
 use crate::chunk::serials::Serials;
+use crate::chunk::shorts::Shorts;
 
 /// Numbers texts, and keeps one copy of each.
 ///
@@ -22,6 +23,7 @@ pub struct Interner {
     text_bytes: usize,
     table: HashTable<Entry>,
     serials: Serials,
+    shorts: Shorts,
     /// Seeded anew each time, so that no input can be prepared to collide; numbers do not depend on it.
     hasher: DefaultHashBuilder,
 }
@@ -67,7 +69,7 @@ impl Interner {
 
     /// Replaces `numbers` by the numbers of the values at `rows`.
     ///
-    /// Where texts have no serials, batch by batch, and each in several passes, so that the processor has the cache misses of
+    /// Where texts have no serials and are not few and short, batch by batch, and each in several passes, so that the processor has the cache misses of
     /// many rows under way at once: the first hashes, the second finds the number that is most probably the right one, the
     /// third brings what is known of its text into the cache, and the last looks at that.
     ///
@@ -82,6 +84,15 @@ impl Interner {
                 self.serials.note(text.get(row), *number, self.heads.len());
             }
             self.serials.count(numbers.len());
+            return;
+        }
+        if self.shorts.pay() {
+            self.shorts.find(text, rows.clone(), numbers);
+            for (number, row) in numbers.iter_mut().zip(rows).filter(|(number, _)| **number == Interner::NO_NUMBER) {
+                *number = self.number(text, row).0;
+                self.shorts.note(text.get(row), *number);
+            }
+            self.shorts.count(numbers.len());
             return;
         }
         let (mut heads, mut hashes) = ([Head::default(); BATCH], [0; BATCH]);
@@ -161,6 +172,7 @@ impl Interner {
         self.text_bytes = 0;
         self.table.clear();
         self.serials.clear();
+        self.shorts.clear();
     }
 
     /// The heap that it holds, in bytes, allocated capacity included.
@@ -170,6 +182,7 @@ impl Interner {
             + self.long_ends.capacity() * size_of::<usize>()
             + self.table.allocation_size()
             + self.serials.memory_bytes()
+            + self.shorts.memory_bytes()
     }
 
     #[inline]

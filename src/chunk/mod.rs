@@ -8,6 +8,7 @@ pub mod interner;
 pub mod parse;
 pub mod schema;
 mod serials;
+mod shorts;
 
 use std::fmt;
 

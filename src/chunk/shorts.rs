@@ -1,0 +1,118 @@
+//! Numbers of short texts of which there are few, as names of regions and kinds are: one place to look, by two words of the text.
+//! What is not there is not known to be new; that is for the interner to say.
+
+use crate::chunk::{Interner, Text};
+
+/// The numbers of some of the texts of an interner, as long as most rows have one of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shorts {
+    /// By a hash of the text: the last text that was noted there. Empty until the first is.
+    slots: Vec<Slot>,
+    given_up: bool,
+    rows: usize,
+    missed: usize,
+}
+
+/// A text of up to `LONGEST` bytes, with zeros behind it.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    words: [u64; 2],
+    len: u32,
+    number: u32,
+}
+
+/// What is in a slot where nothing was noted: the length of no short text.
+const NOTHING: Slot = Slot { words: [0; 2], len: u32::MAX, number: Interner::NO_NUMBER };
+
+impl Shorts {
+    const LONGEST: usize = 16;
+    /// So many that texts seldom share a slot. Only those in use get into a cache.
+    const SLOT_BITS: u32 = 12;
+    /// Rows after each of which short texts are given up if over a quarter of them had none.
+    const WINDOW_ROWS: usize = 1 << 12;
+
+    /// Whether looking here first still pays.
+    pub(super) fn pay(&self) -> bool {
+        !self.given_up
+    }
+
+    /// Appends the number of each row's text, `NO_NUMBER` for those that have none here.
+    pub(super) fn find(&self, text: &Text, rows: impl Iterator<Item = usize>, numbers: &mut Vec<u32>) {
+        let Ok(slots) = <&[Slot; 1 << Shorts::SLOT_BITS]>::try_from(&self.slots[..]) else {
+            numbers.extend(rows.map(|_| Interner::NO_NUMBER));
+            return;
+        };
+        numbers.extend(rows.map(|row| {
+            let span = text.spans[row];
+            let Some(bytes) = text.bytes[span.start as usize..].first_chunk() else { return Interner::NO_NUMBER };
+            let words = words(bytes, span.len as usize);
+            let slot = &slots[place(words, span.len)];
+            let differ = (slot.words[0] ^ words[0]) | (slot.words[1] ^ words[1]) | u64::from(slot.len ^ span.len);
+            if differ == 0 { slot.number } else { Interner::NO_NUMBER }
+        }));
+    }
+
+    /// Notes the number of a text that was not found here, at least not when it was looked for.
+    pub(super) fn note(&mut self, text: &[u8], number: u32) {
+        let mut bytes = [0; Shorts::LONGEST];
+        let Some(front) = bytes.get_mut(..text.len()) else {
+            self.missed += 1;
+            return;
+        };
+        front.copy_from_slice(text);
+        let (words, len) = (words(&bytes, text.len()), text.len() as u32);
+        self.slots.resize(1 << Shorts::SLOT_BITS, NOTHING);
+        let slot = &mut self.slots[place(words, len)];
+        self.missed += usize::from(slot.number != number);
+        *slot = Slot { words, len, number };
+    }
+
+    /// Counts rows that were looked for.
+    pub(super) fn count(&mut self, rows: usize) {
+        self.rows += rows;
+        if self.rows >= Shorts::WINDOW_ROWS {
+            if self.missed * 4 > self.rows {
+                *self = Shorts { given_up: true, ..Shorts::default() };
+            }
+            (self.rows, self.missed) = (0, 0);
+        }
+    }
+
+    /// Forgets all texts.
+    pub(super) fn clear(&mut self) {
+        *self = Shorts { given_up: self.given_up, ..Shorts::default() };
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>()
+    }
+}
+
+/// The bytes of a text, with zeros behind it; of a longer one the first.
+#[inline(always)]
+fn words(bytes: &[u8; Shorts::LONGEST], len: usize) -> [u64; 2] {
+    let words = bytes.as_chunks::<8>().0;
+    let masks = &MASKS[len.min(Shorts::LONGEST)];
+    [u64::from_le_bytes(words[0]) & masks[0], u64::from_le_bytes(words[1]) & masks[1]]
+}
+
+/// The lowest so many bytes of two words.
+const MASKS: [[u64; 2]; Shorts::LONGEST + 1] = {
+    let mut masks = [[0; 2]; Shorts::LONGEST + 1];
+    let mut bytes = 1;
+    while bytes < masks.len() {
+        masks[bytes] = masks[bytes - 1];
+        masks[bytes][(bytes - 1) / 8] = masks[bytes][(bytes - 1) / 8] << 8 | 0xFF;
+        bytes += 1;
+    }
+    masks
+};
+
+/// Multiplicative hashing (Knuth, The Art of Computer Programming 6.4), with the golden ratio. Texts that share a slot are
+/// slower, not wrong.
+#[inline(always)]
+fn place(words: [u64; 2], len: u32) -> usize {
+    const RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mixed = words[0] ^ words[1].rotate_left(29) ^ u64::from(len);
+    (mixed.wrapping_mul(RATIO) >> (u64::BITS - Shorts::SLOT_BITS)) as usize
+}
