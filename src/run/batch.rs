@@ -112,20 +112,20 @@ impl<'a> BatchWriter<'a> {
     /// Writes all outcomes in the order of their blocks, and gives their buffers back.
     pub(super) fn write_all(
         &mut self,
-        outcomes: &Receiver<Result<Ordered>>,
+        outcomes: &Receiver<Result<Vec<Ordered>>>,
         buffers: &Sender<Vec<u8>>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        for ordered in outcomes {
-            let ordered = ordered?;
+        for outcomes in outcomes {
             let started = Instant::now();
-            let bytes = self.write(ordered)?;
-            self.write_seconds += started.elapsed().as_secs_f64();
-            if let Some(bytes) = bytes {
-                // A worker may hold on to the bytes until its next block. There is a buffer in their place, or all would wait
-                // for ever; and the workers may be done already.
-                let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
+            for ordered in outcomes? {
+                if let Some(bytes) = self.write(ordered)? {
+                    // A worker may hold on to the bytes until its next block. There is a buffer in their place, or all would
+                    // wait for ever; and the workers may be done already.
+                    let _ = buffers.try_send(Arc::into_inner(bytes).unwrap_or_default());
+                }
             }
+            self.write_seconds += started.elapsed().as_secs_f64();
             progress(self.figures.read + self.figures.resumed);
         }
         Ok(())

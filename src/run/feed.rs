@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Instant;
 
@@ -25,6 +25,7 @@ use crate::run::memory::{GroupSpace, block_bytes, buffers_of_groups, buffers_of_
 use crate::run::reader::{MemberStart, ReadMember, ReadPlan, StreamingReader};
 use crate::run::sequence::Sequencer;
 use crate::run::tables::{Target, load_layout};
+use crate::run::turns::Turns;
 use crate::run::worker::{Outcome, WatermarkFilter, Worker};
 use crate::run::{Options, Progress, Stages};
 use crate::sink::{DeadLetterWriter, KeyState, Mode, Sink};
@@ -108,7 +109,7 @@ impl FeedRun<'_> {
             is_hashed,
             shutdown: &self.options.shutdown,
         };
-        let reader = Mutex::new(StreamingReader::new(plan, members));
+        let turns = Turns::new(StreamingReader::new(plan, members), self.members_at_once());
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.options.threads)
             .thread_name(|index| format!("worker-{index}"))
@@ -121,8 +122,8 @@ impl FeedRun<'_> {
             // The sequencer sees the end when the workers, and with them their end of its channel, are gone.
             let working = spawn(scope, "workers", move || {
                 let channels = (&buffers_out, &outcomes_in);
-                let groups = pool.broadcast(|_| self.work(hasher, watermark, space, &reader, channels));
-                (groups, reader.into_inner().map_err(|_| panicked()).and_then(StreamingReader::finish))
+                let groups = pool.broadcast(|_| self.work(hasher, watermark, space, &turns, channels));
+                (groups, turns.finish())
             })?;
             let total = inputs.iter().map(Input::size).sum();
             let report = |records| Progress { bytes: on_disk.load(Ordering::Relaxed), bytes_total: total, records };
@@ -168,30 +169,54 @@ impl FeedRun<'_> {
         hasher: &KeyHasher,
         watermark: Option<WatermarkFilter>,
         space: &GroupSpace,
-        reader: &Mutex<StreamingReader<'_>>,
-        (buffers, outcomes): (&Receiver<Vec<u8>>, &Sender<Result<Outcome>>),
+        turns: &Turns<'_>,
+        (buffers, outcomes): (&Receiver<Vec<u8>>, &Sender<Result<Vec<Outcome>>>),
     ) -> Result<Vec<Option<PartialGroups>>> {
         let mut worker = Worker::new(self.plan, self.feed, hasher.clone(), watermark);
         let mut spiller = Spiller::new(self, space);
-        let mut kept = None;
-        // A buffer first: whoever waits for one must not keep the others from reading.
+        let (mut kept, mut done) = (None, Vec::new());
         while let Some(mut buffer) = kept.take().or_else(|| buffers.recv().ok()) {
             // A block that is lost would be waited for; so a panic is handed on as the outcome.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                let next = reader.lock().map_err(|_| panicked())?.next(&mut buffer);
-                let Some(work) = next else { return Ok(None) };
+                let Some(work) = turns.next(&mut buffer) else { return Ok(None) };
                 let mut outcome = worker.process(work);
                 spiller.relieve(worker.states_mut())?;
                 kept = outcome.take_buffer();
                 Ok(Some(outcome))
             }));
-            let Some(outcome) = outcome.unwrap_or_else(|_| Err(panicked())).transpose() else { break };
-            let failed = outcome.is_err();
-            if outcomes.send(outcome).is_err() || failed {
+            let handed_on = match outcome.unwrap_or_else(|_| Err(panicked())) {
+                Ok(Some(outcome)) => {
+                    turns.note(outcome.member, outcome.waiting_bytes());
+                    // One with a buffer is waited for, because there are few buffers.
+                    let is_urgent = outcome.bytes.is_some();
+                    done.push(outcome);
+                    if !is_urgent && done.len() < OUTCOMES_AT_ONCE {
+                        continue;
+                    }
+                    Ok(std::mem::take(&mut done))
+                }
+                Ok(None) => break,
+                Err(error) => Err(error),
+            };
+            let failed = handed_on.is_err();
+            if outcomes.send(handed_on).is_err() || failed {
                 break;
             }
         }
+        // If nobody wants them, somebody has failed, and says why.
+        let _ = outcomes.send(Ok(done));
+        turns.stop();
         spiller.finish(worker.into_states())
+    }
+
+    /// How many members of the inputs are read at once. Rows are loaded in the order of the input, and which one is the first
+    /// with its key is decided in that order.
+    fn members_at_once(&self) -> usize {
+        if self.has_rows() { 1 } else { self.options.threads }
+    }
+
+    fn has_rows(&self) -> bool {
+        self.feed.outputs.iter().any(|output| matches!(output.kind, OutputKind::Rows { .. }))
     }
 
     /// Where temporary files go.
@@ -204,9 +229,8 @@ impl FeedRun<'_> {
     pub(super) fn buffers(&self, taken: u64) -> (usize, usize) {
         let lookups: usize = self.plan.lookups.iter().map(|lookup| lookup.data.memory_bytes()).sum();
         let free = self.options.memory_limit_bytes.saturating_sub(taken + lookups as u64);
-        let has_rows = self.feed.outputs.iter().any(|output| matches!(output.kind, OutputKind::Rows { .. }));
         let threads = self.options.threads;
-        let count = if has_rows { buffers_of_rows(threads, free) } else { buffers_of_groups(threads) };
+        let count = if self.has_rows() { buffers_of_rows(threads, free) } else { buffers_of_groups(threads) };
         (count, block_bytes(self.options.block_bytes, count, free))
     }
 
@@ -298,6 +322,9 @@ impl FeedRun<'_> {
         Err(Error::new(ErrorKind::Limit, format!("{message}; nothing was published")))
     }
 }
+
+/// So many outcomes are handed on together where nothing has to be written for them: each time wakes two threads.
+const OUTCOMES_AT_ONCE: usize = 16;
 
 /// Starts a thread that has a name.
 pub(super) fn spawn<'scope, T: Send + 'scope>(

@@ -26,6 +26,7 @@ mod replay;
 mod sequence;
 mod shutdown;
 mod tables;
+mod turns;
 mod validate;
 mod worker;
 

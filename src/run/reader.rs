@@ -1,11 +1,11 @@
-//! The StreamingReader: the inputs of a feed in order, as blocks of whole records. Reads when it is asked for the next
-//! one, and never holds more than what it was given buffers for. What a load knows already ends where a block ends, so
+//! The StreamingReader: the members of the inputs of a feed in order, each as blocks of whole records. Reads when it is asked
+//! for the next one, and never holds more than what it was given buffers for. What a load knows already ends where a block ends, so
 //! that whoever takes a block has to do all of it or nothing.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memchr::memchr_iter;
 
@@ -41,9 +41,11 @@ pub(super) struct Layout {
 
 /// A block on its way to a worker.
 pub(super) struct Work {
-    /// Its place in the feed.
+    /// The number of its member.
+    pub(super) member: u64,
+    /// Its place in it.
     pub(super) seq: u64,
-    /// Its member.
+    /// What all blocks of the member have in common.
     pub(super) layout: Arc<Layout>,
     /// Its records; none in the block behind the last one of a member.
     pub(super) block: Block,
@@ -66,6 +68,16 @@ pub(super) struct ReadFigures {
     pub(super) is_interrupted: bool,
     /// For a feed that is processed incrementally: the members that were read, in order.
     pub(super) members: Vec<ReadMember>,
+}
+
+impl ReadFigures {
+    /// Adds those of a block.
+    pub(super) fn add(&mut self, more: ReadFigures) {
+        self.bytes += more.bytes;
+        self.busy += more.busy;
+        self.is_interrupted |= more.is_interrupted;
+        self.members.extend(more.members);
+    }
 }
 
 /// What the next run has to know of a member that was read to its end.
@@ -156,7 +168,7 @@ pub(super) struct ReadPlan<'a> {
     pub(super) shutdown: &'a Shutdown,
 }
 
-/// Reads a feed block by block.
+/// Opens the members of a feed, in order.
 pub(super) struct StreamingReader<'a> {
     plan: ReadPlan<'a>,
     /// The inputs that are not open yet.
@@ -165,17 +177,10 @@ pub(super) struct StreamingReader<'a> {
     starts: std::vec::IntoIter<VecDeque<MemberStart>>,
     /// The members of the input at hand that are not open yet, and where they begin.
     members: Option<(Members, VecDeque<MemberStart>)>,
-    /// The member at hand.
-    member: Option<MemberReader>,
-    /// Blocks so far.
-    seq: u64,
-    is_over: bool,
-    failure: Option<Error>,
-    figures: ReadFigures,
 }
 
-/// A member on its way.
-struct MemberReader {
+/// Reads a member block by block.
+pub(super) struct MemberReader {
     opened: Opened,
     layout: Arc<Layout>,
     known: Known,
@@ -183,90 +188,33 @@ struct MemberReader {
     identity: Option<Identity>,
     /// What is left of a block that was cut in two, where what is known ends.
     rest: Option<Block>,
-    /// Where the last block ends.
+    /// Blocks so far.
+    blocks: u64,
+    /// Where the last one ends.
     end: u64,
+    shutdown: Shutdown,
+    is_interrupted: bool,
 }
 
 impl<'a> StreamingReader<'a> {
     /// A reader that has read nothing yet. `starts` says for each input where its members begin; nothing for a feed that is
     /// read as a whole.
     pub(super) fn new(plan: ReadPlan<'a>, starts: Vec<VecDeque<MemberStart>>) -> Self {
-        StreamingReader {
-            inputs: plan.inputs.iter(),
-            plan,
-            starts: starts.into_iter(),
-            members: None,
-            member: None,
-            seq: 0,
-            is_over: false,
-            failure: None,
-            figures: ReadFigures::default(),
-        }
-    }
-
-    /// The next block; `None` when there is none, or reading is to come to an early end, or fails. `buffer` is taken to read
-    /// on to, if one is needed.
-    pub(super) fn next(&mut self, buffer: &mut Vec<u8>) -> Option<Work> {
-        if self.is_over {
-            return None;
-        }
-        let started = Instant::now();
-        let next = self.read(buffer).unwrap_or_else(|error| {
-            self.failure = Some(error);
-            None
-        });
-        self.figures.busy += started.elapsed();
-        self.is_over = next.is_none();
-        next
-    }
-
-    /// What was read, or why not all of it.
-    pub(super) fn finish(self) -> Result<ReadFigures> {
-        let ReadPlan { shutdown, .. } = self.plan;
-        match self.failure {
-            // A pipe that nobody writes to any more fails when reading is to end.
-            Some(_) if shutdown.is_requested() => Ok(ReadFigures { is_interrupted: true, ..self.figures }),
-            Some(error) => Err(error),
-            None => Ok(self.figures),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Work>> {
-        loop {
-            let Some(member) = &mut self.member else {
-                self.member = self.next_member()?;
-                if self.member.is_none() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            if let Some(rest) = member.rest.take() {
-                return Ok(Some(member.work(rest, false, &mut self.seq)));
-            }
-            if self.figures.is_interrupted {
-                return Ok(None);
-            }
-            let blocks = &mut member.opened.blocks;
-            self.figures.is_interrupted = self.plan.shutdown.is_requested();
-            let block =
-                if self.figures.is_interrupted { blocks.take_rest() } else { blocks.take(|| std::mem::take(buffer)) };
-            if let Some(block) = block {
-                return Ok(Some(member.hand_on(block, &mut self.seq)));
-            }
-            if blocks.is_done() {
-                let end = Block::at(member.end, Vec::new());
-                let work = member.work(end, true, &mut self.seq);
-                self.figures.members.extend(self.member.take().and_then(MemberReader::finish));
-                return Ok(Some(work));
-            }
-            if !self.figures.is_interrupted {
-                self.figures.bytes += member.opened.fill()? as u64;
-            }
-        }
+        StreamingReader { inputs: plan.inputs.iter(), plan, starts: starts.into_iter(), members: None }
     }
 
     /// Opens the next member that has something to read.
-    fn next_member(&mut self) -> Result<Option<MemberReader>> {
+    pub(super) fn next_member(&mut self, figures: &mut ReadFigures) -> Result<Option<MemberReader>> {
+        match self.open_next(figures) {
+            Err(_) if self.plan.shutdown.is_requested() => {
+                figures.is_interrupted = true;
+                Ok(None)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_next(&mut self, figures: &mut ReadFigures) -> Result<Option<MemberReader>> {
         loop {
             let Some((members, starts)) = &mut self.members else {
                 let Some(input) = self.inputs.next() else { return Ok(None) };
@@ -293,7 +241,7 @@ impl<'a> StreamingReader<'a> {
                 Some(MemberStart::New) | None => {
                     let hash = self.plan.is_hashed.then(PrefixHash::default);
                     let ReadPlan { feed, sample, block_bytes, .. } = self.plan;
-                    open_behind_header(feed, sample, block_bytes, hash, member, &mut self.figures)?
+                    open_behind_header(feed, sample, block_bytes, hash, member, figures)?
                 }
             };
             return self.begin(opened, known).map(Some);
@@ -305,13 +253,73 @@ impl<'a> StreamingReader<'a> {
         let layout = Arc::new(Layout { lines: opened.lines, records: opened.records, ..found });
         let identity = self.plan.known.map(|_| Identity::new(&opened.names));
         let end = opened.blocks.offset();
-        Ok(MemberReader { opened, layout, known, identity, rest: None, end })
+        let shutdown = self.plan.shutdown.clone();
+        Ok(MemberReader {
+            opened,
+            layout,
+            known,
+            identity,
+            rest: None,
+            blocks: 0,
+            end,
+            shutdown,
+            is_interrupted: false,
+        })
     }
 }
 
 impl MemberReader {
+    /// The next block, as one of the member of that number; `None` when reading is to come to an early end. The one behind
+    /// the last one has no records. `buffer` is taken to read on to, if one is needed.
+    pub(super) fn read(
+        &mut self,
+        number: u64,
+        buffer: &mut Vec<u8>,
+        figures: &mut ReadFigures,
+    ) -> Result<Option<Work>> {
+        let read = match self.next(number, buffer, figures) {
+            // A pipe that nobody writes to any more fails when reading is to end.
+            Err(_) if self.shutdown.is_requested() => {
+                self.is_interrupted = true;
+                Ok(None)
+            }
+            read => read,
+        };
+        figures.is_interrupted = self.is_interrupted;
+        read
+    }
+
+    /// Whether unpacking it may need many megabytes.
+    pub(super) fn needs_window(&self) -> bool {
+        self.opened.member.needs_window()
+    }
+
+    fn next(&mut self, number: u64, buffer: &mut Vec<u8>, figures: &mut ReadFigures) -> Result<Option<Work>> {
+        loop {
+            if let Some(rest) = self.rest.take() {
+                return Ok(Some(self.work(number, rest, false)));
+            }
+            if self.is_interrupted {
+                return Ok(None);
+            }
+            self.is_interrupted = self.shutdown.is_requested();
+            let blocks = &mut self.opened.blocks;
+            let block = if self.is_interrupted { blocks.take_rest() } else { blocks.take(|| std::mem::take(buffer)) };
+            if let Some(block) = block {
+                return Ok(Some(self.hand_on(number, block)));
+            }
+            if blocks.is_done() {
+                let end = Block::at(self.end, Vec::new());
+                return Ok(Some(self.work(number, end, true)));
+            }
+            if !self.is_interrupted {
+                figures.bytes += self.opened.fill()? as u64;
+            }
+        }
+    }
+
     /// A block, or if what is known ends within it, the first part of it.
-    fn hand_on(&mut self, mut block: Block, seq: &mut u64) -> Work {
+    fn hand_on(&mut self, number: u64, mut block: Block) -> Work {
         self.end = block.end;
         let front = match self.known {
             Known::Until(known) if block.offset < known && known < block.end => {
@@ -321,23 +329,23 @@ impl MemberReader {
             }
             _ => block,
         };
-        self.work(front, false, seq)
+        self.work(number, front, false)
     }
 
-    fn work(&mut self, block: Block, is_last: bool, seq: &mut u64) -> Work {
+    fn work(&mut self, member: u64, block: Block, is_last: bool) -> Work {
         let fingerprint = self.identity.as_mut().map_or_else(Fingerprint::default, |identity| {
             identity.update(&block.bytes);
             identity.fingerprint()
         });
         // That the member ends is news to a ledger that was written just in front of its end.
         let is_known = !is_last && matches!(self.known, Known::Until(end) if block.end <= end);
-        let work = Work { seq: *seq, layout: Arc::clone(&self.layout), block, fingerprint, is_last, is_known };
-        *seq += 1;
-        work
+        let (seq, layout) = (self.blocks, Arc::clone(&self.layout));
+        self.blocks += 1;
+        Work { member, seq, layout, block, fingerprint, is_last, is_known }
     }
 
     /// What the next run has to know of it, when all of it was read.
-    fn finish(self) -> Option<ReadMember> {
+    pub(super) fn finish(self) -> Option<ReadMember> {
         let Opened { member, blocks, names, hash, .. } = self.opened;
         let hash = hash?;
         let (origin, ending, checkpoint) = (member.origin().clone(), blocks.ending(), member.checkpoint(&hash));

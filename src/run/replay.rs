@@ -305,6 +305,7 @@ impl<'a> Replay<'a> {
             let thread = rayon::current_thread_index().unwrap_or(0);
             let mut workers = workers[thread].lock().unwrap_or_else(PoisonError::into_inner);
             let work = Work {
+                member: 0,
                 seq: 0,
                 layout: block.layout,
                 block: Block::at(0, block.bytes),

@@ -64,26 +64,30 @@ impl Sequencer {
 
     /// Hands on all outcomes, up to the first error, and returns the time that it took. When nobody wants them any more, it
     /// ends.
-    pub(super) fn run(mut self, outcomes: &Receiver<Result<Outcome>>, ordered: &Sender<Result<Ordered>>) -> Duration {
+    pub(super) fn run(
+        mut self,
+        outcomes: &Receiver<Result<Vec<Outcome>>>,
+        ordered: &Sender<Result<Vec<Ordered>>>,
+    ) -> Duration {
         let mut reorder = Reorder::new();
         let mut busy = Duration::ZERO;
-        for outcome in outcomes {
-            match outcome {
-                Ok(outcome) => reorder.push(outcome.seq, outcome),
-                Err(error) => {
-                    // The writer has gone only if it has failed itself, and then it says why.
-                    let _ = ordered.send(Err(error));
-                    return busy;
+        for outcomes in outcomes {
+            let next = outcomes.and_then(|outcomes| {
+                for outcome in outcomes {
+                    reorder.push(outcome.member, outcome.seq, outcome.is_last, outcome);
                 }
-            }
-            while let Some(outcome) = reorder.pop() {
                 let started = Instant::now();
-                let next = self.place(outcome);
+                let placed = std::iter::from_fn(|| reorder.pop()).map(|outcome| self.place(outcome)).collect();
                 busy += started.elapsed();
-                let failed = next.is_err();
-                if ordered.send(next).is_err() || failed {
-                    return busy;
-                }
+                placed
+            });
+            if next.as_ref().is_ok_and(Vec::is_empty) {
+                continue;
+            }
+            let failed = next.is_err();
+            // The writer has gone only if it has failed itself, and then it says why.
+            if ordered.send(next).is_err() || failed {
+                return busy;
             }
         }
         busy

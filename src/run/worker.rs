@@ -16,9 +16,11 @@ use crate::sink::Fingerprint;
 
 /// What has become of a block.
 pub(super) struct Outcome {
-    /// Its place in the feed.
+    /// The number of its member.
+    pub(super) member: u64,
+    /// Its place in it.
     pub(super) seq: u64,
-    /// Its member.
+    /// What all blocks of the member have in common.
     pub(super) layout: Arc<Layout>,
     /// Where its first byte lies in the member.
     pub(super) offset: u64,
@@ -62,6 +64,13 @@ impl Outcome {
     /// Its bytes, if anything in it refers to them.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// What it takes while it waits for its turn, in bytes. One with a buffer is more than any bound: without the buffer the
+    /// others would be read more slowly, or not at all.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        let counts = (self.nullified.len() + self.counters.len()) * size_of::<u64>();
+        if self.bytes.is_some() { usize::MAX } else { size_of::<Outcome>() + counts }
     }
 
     /// Takes its buffer away if nobody needs the bytes any more, so that the next block is read to where this one was: into
@@ -160,7 +169,7 @@ impl<'p> Worker<'p> {
     /// Works through a block.
     pub(super) fn process(&mut self, work: Work) -> Outcome {
         let started = Instant::now();
-        let Work { seq, layout, block, fingerprint, is_last, is_known } = work;
+        let Work { member, seq, layout, block, fingerprint, is_last, is_known } = work;
         let (feed, offset, end) = (self.feed, block.offset, block.end);
         let decoded = self.decode(&layout, block);
         let mut inputs: Vec<Option<Column>> = feed.columns.iter().map(|_| None).collect();
@@ -221,6 +230,7 @@ impl<'p> Worker<'p> {
         }
         self.evaluator.forget_chunk();
         Outcome {
+            member,
             seq,
             layout,
             offset,

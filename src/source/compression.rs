@@ -126,7 +126,8 @@ pub(super) fn unpack(origin: Origin, size: Option<u64>, stream: Stream) -> Resul
             return Err(Error::new(ErrorKind::Input, message).help(help));
         }
     };
-    Ok(Member { packing: outer.or(packing), ..Member::new(origin, stream) })
+    let needs_window = packing == Some(Packing::Zstd);
+    Ok(Member { packing: outer.or(packing), needs_window, ..Member::new(origin, stream) })
 }
 
 /// The frames of a zstd stream, one behind the other.

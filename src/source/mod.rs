@@ -178,6 +178,7 @@ pub struct Member {
     origin: Origin,
     size: Option<u64>,
     packing: Option<Packing>,
+    needs_window: bool,
     stream: Stream,
     resumable: Option<Resumable>,
 }
@@ -192,7 +193,7 @@ struct Resumable {
 impl Member {
     /// A member that is read from `stream`.
     pub fn new(origin: Origin, stream: Stream) -> Self {
-        Member { origin, size: None, packing: None, stream, resumable: None }
+        Member { origin, size: None, packing: None, needs_window: false, stream, resumable: None }
     }
 
     fn packed(origin: Origin, packing: Packing, stream: Stream) -> Self {
@@ -229,6 +230,11 @@ impl Member {
     /// How many bytes it will give, where that is known.
     pub fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// Whether unpacking it may need many megabytes: zstd's window.
+    pub fn needs_window(&self) -> bool {
+        self.needs_window
     }
 
     /// The member as UTF-8. UTF-8 itself is handed through as it is, byte order mark and faults included.

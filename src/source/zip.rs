@@ -70,7 +70,11 @@ impl Archive {
     fn member(&self, entry: &Entry) -> Result<Member> {
         let origin = self.origin(entry);
         match self.stream(entry) {
-            Ok(stream) => compression::unpack(origin, Some(entry.size), stream),
+            Ok(stream) => {
+                let member = compression::unpack(origin, Some(entry.size), stream)?;
+                let needs_window = member.needs_window || matches!(entry.method, Method::Zstd);
+                Ok(Member { needs_window, ..member })
+            }
             Err(cause) => Err(origin.error(Some(Packing::Zip), &cause)),
         }
     }
