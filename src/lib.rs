@@ -8,9 +8,10 @@
 //!        -> [outcomes] -> input order, dedupe -> [in order] -> one writer -> sink: SQLite, dead letters, ledger
 //! ```
 //!
-//! One thread reads and splits ([`run`]'s StreamingReader), a pool of workers does everything up to the outcomes, one thread
-//! puts them into order and finds duplicates, and the thread that called [`run::run`] writes. At the end of a feed its groups
-//! are merged by one thread and finished by another, while that one writes. The folders stand in data order:
+//! A pool of workers does everything up to the outcomes: each reads a block when its turn has come ([`run`]'s StreamingReader,
+//! which unpacks and splits), and works on it while the others read. One thread puts the outcomes into order and finds
+//! duplicates, and the thread that called [`run::run`] writes. At the end of a feed its groups are merged by one thread and
+//! finished by another, while that one writes. The folders stand in data order:
 //!
 //! | layer | module | what it is | what it knows nothing of |
 //! |---|---|---|---|

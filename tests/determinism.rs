@@ -54,8 +54,8 @@ sql = "SELECT transaction_date, sum(revenue_usd) AS s FROM sold GROUP BY transac
     )
 }
 
-/// A generated feed in which every 50th line is broken in one of several ways.
-fn dirty_feed(folder: &Folder, rows: u64) -> Vec<u8> {
+/// A generated feed.
+fn clean_feed(folder: &Folder, rows: u64) -> String {
     let out = folder.path("feed");
     let options = transactions::Options {
         out: out.clone(),
@@ -67,9 +67,13 @@ fn dirty_feed(folder: &Folder, rows: u64) -> Vec<u8> {
         ..transactions::Options::default()
     };
     transactions::generate(&options, &mut |_| ()).unwrap();
-    let text = std::fs::read_to_string(out.join("client_1/transactions_day_2.csv")).unwrap();
+    std::fs::read_to_string(out.join("client_1/transactions_day_2.csv")).unwrap()
+}
+
+/// One in which every 50th line is broken in one of several ways.
+fn dirty_feed(folder: &Folder, rows: u64) -> Vec<u8> {
     let mut dirty = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in clean_feed(folder, rows).lines().enumerate() {
         let broken = match number % 50 {
             10 => format!("{line},surplus"),
             20 => line.replace("2025", "20x5"),
@@ -99,6 +103,75 @@ fn threads_and_blocks_change_nothing() {
             match &expected {
                 None => expected = Some(result),
                 Some(expected) => assert!(*expected == result, "{threads} threads, blocks of {block_bytes} bytes"),
+            }
+        }
+    }
+}
+
+/// The tables of groups alone: their feed is read several members at once.
+fn groups_pipeline(files: &str) -> String {
+    let (feed, tables) = PIPELINE.split_once("[table.of_rows]").unwrap();
+    let (_, groups) = tables.split_once("[table.of_groups]").unwrap();
+    format!("{}[table.of_groups]{groups}", feed.replace(r#"["day_2.zip"]"#, files))
+}
+
+#[test]
+fn members_that_are_read_side_by_side_stay_in_order() {
+    let folder = Folder::new();
+    let (clean, dirty) = (clean_feed(&folder, 2_000), dirty_feed(&folder, 400));
+    let header = &clean.as_bytes()[..=clean.find('\n').unwrap()];
+    // Small ones behind large ones, so that they are done first, with and without records that are rejected.
+    let members = [("a.csv", clean.as_bytes()), ("b.csv", &dirty), ("c.csv", header), ("d.csv", &dirty)];
+    folder.write("first.zip", zip_of(&members));
+    folder.write("second.csv", &dirty);
+    folder.write("third.zip", zip_of(&[("a.csv", clean.as_bytes()), ("b.csv", header), ("c.csv", &dirty)]));
+    let plan = folder.plan(&groups_pipeline(r#"["first.zip", "second.csv", "third.zip"]"#));
+    let mut expected = None;
+    for threads in [1, 2, 3, 8] {
+        for block_bytes in [7, 4096, 1 << 20] {
+            let run = Folder::new();
+            let figures = run.run(&plan, &Options { threads, block_bytes, ..Options::default() }).unwrap();
+            assert!(figures.feeds[0].is_conserved());
+            let result = (run.dump(), run.letters(), figures.feeds);
+            match &expected {
+                None => expected = Some(result),
+                Some(expected) => assert!(*expected == result, "{threads} threads, blocks of {block_bytes} bytes"),
+            }
+        }
+    }
+    let (_, letters, _) = expected.unwrap();
+    let mut reader = csv::Reader::from_reader(&letters[..]);
+    let mut origins: Vec<String> =
+        reader.records().map(|record| record.unwrap()).map(|record| format!("{}!{}", &record[0], &record[1])).collect();
+    assert!(origins.len() > 100);
+    origins.dedup();
+    let names: Vec<&str> = origins.iter().map(|origin| origin.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["first.zip!b.csv", "first.zip!d.csv", "second.csv!", "third.zip!c.csv"]);
+}
+
+#[test]
+fn of_several_damaged_inputs_the_first_is_named() {
+    let folder = Folder::new();
+    let dirty = dirty_feed(&folder, 400);
+    let zipped = zip_of(&[("a.csv", &dirty)]);
+    for name in ["a.zip", "c.zip"] {
+        folder.write(name, &zipped);
+    }
+    // The directory is sound, and what it describes is not.
+    for name in ["b.zip", "d.zip"] {
+        let mut damaged = zipped.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle..middle + 9].fill(0xFF);
+        folder.write(name, &damaged);
+    }
+    for files in [r#"["a.zip", "b.zip", "c.zip", "d.zip"]"#, r#"["b.zip", "d.zip", "a.zip"]"#] {
+        let plan = folder.plan(&groups_pipeline(files));
+        for threads in [1, 2, 3, 8] {
+            for block_bytes in [512, 1 << 20] {
+                let run = Folder::new();
+                let options = Options { threads, block_bytes, ..Options::default() };
+                let error = run.run(&plan, &options).unwrap_err().to_string();
+                assert!(error.contains("b.zip"), "{error}, with {threads} threads, blocks of {block_bytes} bytes");
             }
         }
     }

@@ -153,7 +153,7 @@ mod tests {
             index.insert(&[group, 7], group);
         }
         index.adapt(&words, 2);
-        assert_eq!(index.memory_bytes(), 8192 * 4 + 2 * 8);
+        assert_eq!(index.memory_bytes(), (5000 + 5000 / 8) * 4 + 2 * 8);
         index.insert(&[5000, 8], 5000);
         words.extend([5000, 8]);
         index.adapt(&words, 2);

@@ -300,6 +300,7 @@ mod tests {
                 0..200,
             ),
             has_serials in any::<bool>(),
+            has_shorts in any::<bool>(),
         ) {
             let mut builder = TextBuilder::default();
             values.iter().for_each(|value| builder.push(value));
@@ -319,6 +320,9 @@ mod tests {
             if !has_serials {
                 interner.serials.give_up();
             }
+            if !has_shorts {
+                interner.shorts.give_up();
+            }
             interner.numbers(&text, rows.clone(), &mut numbers);
             prop_assert_eq!(&numbers, &rows.clone().map(|row| known[&values[row]]).collect::<Vec<_>>());
             // Of guesses, only the right ones stay.
@@ -331,6 +335,9 @@ mod tests {
             let (mut anew, mut others) = (Interner::default(), Vec::new());
             if !has_serials {
                 anew.serials.give_up();
+            }
+            if !has_shorts {
+                anew.shorts.give_up();
             }
             anew.numbers(&text, rows.clone(), &mut others);
             let texts = rows.map(|row| &values[row][..]);

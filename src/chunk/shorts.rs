@@ -72,10 +72,15 @@ impl Shorts {
         self.rows += rows;
         if self.rows >= Shorts::WINDOW_ROWS {
             if self.missed * 4 > self.rows {
-                *self = Shorts { given_up: true, ..Shorts::default() };
+                self.give_up();
             }
             (self.rows, self.missed) = (0, 0);
         }
+    }
+
+    /// Forgets all texts, and never finds any.
+    pub(super) fn give_up(&mut self) {
+        *self = Shorts { given_up: true, ..Shorts::default() };
     }
 
     /// Forgets all texts.
@@ -115,4 +120,81 @@ fn place(words: [u64; 2], len: u32) -> usize {
     const RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
     let mixed = words[0] ^ words[1].rotate_left(29) ^ u64::from(len);
     (mixed.wrapping_mul(RATIO) >> (u64::BITS - Shorts::SLOT_BITS)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::TextBuilder;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn found(shorts: &Shorts, texts: &[impl AsRef<[u8]>]) -> Vec<u32> {
+        let mut builder = TextBuilder::default();
+        texts.iter().for_each(|text| builder.push(text.as_ref()));
+        // No text stands so near the end of a buffer that it cannot be looked at.
+        builder.push(&[b'a'; Shorts::LONGEST]);
+        let mut numbers = Vec::new();
+        shorts.find(&builder.finish(), 0..texts.len(), &mut numbers);
+        numbers
+    }
+
+    proptest! {
+        /// Texts of few letters and all lengths around the longest, zero bytes among them.
+        #[test]
+        fn what_is_found_is_what_was_noted(
+            noted in proptest::collection::vec(proptest::collection::vec(proptest::sample::select(b"\0a".to_vec()), 0..20), 0..60),
+            others in proptest::collection::vec(proptest::collection::vec(proptest::sample::select(b"\0a".to_vec()), 0..20), 0..60),
+        ) {
+            let (mut shorts, mut known) = (Shorts::default(), HashMap::new());
+            for (text, number) in noted.iter().zip(0..) {
+                let number = *known.entry(text.clone()).or_insert(number);
+                shorts.note(text, number);
+                let expected = if text.len() <= Shorts::LONGEST { number } else { Interner::NO_NUMBER };
+                prop_assert_eq!(found(&shorts, &[text]), [expected]);
+            }
+            for text in noted.iter().chain(&others) {
+                let number = found(&shorts, &[text])[0];
+                prop_assert!(number == Interner::NO_NUMBER || known.get(text) == Some(&number), "{:?}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_wherever_it_stands_but_at_the_end_of_a_buffer() {
+        let mut shorts = Shorts::default();
+        shorts.note(b"Asia", 5);
+        for (bytes, start, number) in [
+            (&b"Asia,Toys,0000000"[..], 0, 5),
+            (b"x,Asia,Toys,0000000", 2, 5),
+            (b"Asia", 0, Interner::NO_NUMBER),
+            (b"Asie,Toys,0000000", 0, Interner::NO_NUMBER),
+        ] {
+            let spans = vec![crate::chunk::Span { start, len: 4 }];
+            let mut numbers = Vec::new();
+            shorts.find(&Text { bytes: std::sync::Arc::new(bytes.to_vec()), spans }, 0..1, &mut numbers);
+            assert_eq!(numbers, [number], "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn they_are_given_up_when_they_do_not_pay() {
+        let (mut few, mut many, mut long) = (Shorts::default(), Shorts::default(), Shorts::default());
+        for row in 0..Shorts::WINDOW_ROWS as u32 {
+            // Those of one block are all looked for before the first is noted.
+            few.note(format!("kind {}", row % 10).as_bytes(), row % 10);
+            many.note(format!("{row}").as_bytes(), row);
+            long.note(format!("a long name of kind {}", row % 10).as_bytes(), row % 10);
+        }
+        for shorts in [&mut few, &mut many, &mut long] {
+            shorts.count(Shorts::WINDOW_ROWS);
+        }
+        assert!(few.pay() && few.memory_bytes() > 0);
+        assert!(!many.pay() && !long.pay());
+        assert_eq!(many.memory_bytes(), 0);
+        few.clear();
+        many.clear();
+        assert!(few.pay() && !many.pay());
+        assert_eq!(found(&few, &["kind 1"]), [Interner::NO_NUMBER]);
+    }
 }

@@ -43,6 +43,8 @@ pub(super) struct NumberFormat {
     /// What the digits are multiplied by: without a point, with one behind them, and then with one, two and more digits behind
     /// it. Zero where that is not read here.
     factors: [u64; 1 + BYTES],
+    /// So many digits behind a point are one too many, whatever is in front of them.
+    places: usize,
     /// No product is as great.
     limit: u64,
 }
@@ -55,7 +57,7 @@ impl NumberFormat {
     fn integer() -> Self {
         let mut factors = [0; 1 + BYTES];
         factors[0] = 1;
-        NumberFormat { factors, limit: u64::MAX }
+        NumberFormat { factors, places: 0, limit: u64::MAX }
     }
 
     /// Numbers of that precision, in units of the last one of `scale` digits behind the point.
@@ -67,7 +69,7 @@ impl NumberFormat {
         };
         let factors = std::array::from_fn(|place| factor(place.saturating_sub(1)).map_or(0, u64::from));
         let limit = POWERS_OF_TEN.get(usize::from(precision)).map_or(0, |limit| *limit as u64);
-        NumberFormat { factors, limit }
+        NumberFormat { factors, places: BYTES.min(usize::from(scale) + 1), limit }
     }
 }
 
@@ -163,7 +165,12 @@ impl Lanes {
     #[inline(always)]
     pub(super) fn compute(&mut self, kind: &Kind) {
         match kind {
-            Kind::Number(format) => self.compute_numbers(format),
+            // Fewer places where a point may stand are fewer comparisons.
+            Kind::Number(format) => match format.places {
+                0 => self.compute_numbers::<0>(format),
+                ..=3 => self.compute_numbers::<3>(format),
+                _ => self.compute_numbers::<BYTES>(format),
+            },
             Kind::Date => self.compute_dates(),
             Kind::Timestamp => {
                 self.compute_dates();
@@ -172,8 +179,9 @@ impl Lanes {
         }
     }
 
+    /// Numbers with a point in front of fewer than `PLACES` digits.
     #[inline(always)]
-    fn compute_numbers(&mut self, format: &NumberFormat) {
+    fn compute_numbers<const PLACES: usize>(&mut self, format: &NumberFormat) {
         const LAST_BIT_OF_BYTES: u64 = bytes_of(0x80);
         for lane in 0..LANES {
             let (word, len) = (self.words[lane], self.lens[lane]);
@@ -191,7 +199,7 @@ impl Lanes {
             let without_point = word & !up_to_point | (word & in_front) << 8 | u64::from(b'0');
             let (pairs, wrong) = pairs_of_digits(if point == 0 { word } else { without_point });
             let mut factor = if point == 0 { format.factors[0] } else { 0 };
-            for behind in 0..BYTES {
+            for behind in 0..PLACES {
                 let is_there = point == 0x80 << (8 * (BYTES - 1 - behind));
                 factor |= if is_there { format.factors[1 + behind] } else { 0 };
             }

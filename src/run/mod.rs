@@ -1,15 +1,16 @@
-//! The data plane: the threads, channels and atomics (but for those that sort). Moves blocks from the StreamingReader through the WorkerPool to
-//! the Sequencer, which puts everything back into input order, and to the one writer, the thread that calls `run`.
+//! The data plane: the threads, channels and atomics (but for those that sort). The workers of the WorkerPool take turns at the
+//! StreamingReader, the Sequencer puts what they make of the blocks back into input order, and one thread writes, the one that
+//! calls `run`.
 //!
 //! ```text
-//! reader --blocks--> workers --outcomes--> sequencer --in order--> writer (dead letters, rows, ledger)
-//!    ^             (any order)           (order, duplicates)         |
-//!    +---------------------------buffers-----------------------------+
+//! reader --turns--> workers --outcomes--> sequencer --in order--> writer (dead letters, rows, ledger)
+//!                   ^  (any order)     (order, duplicates)           |
+//!                   +---------------------buffers--------------------+
 //! ```
 //!
-//! A block needs a buffer, and a buffer comes back only when the writer has done with its block. So the number of buffers
-//! bounds everything in flight, and a slow disk slows the reader. Whoever stops drops its ends of the channels, and
-//! the others stop at their next send or receive.
+//! A block needs a buffer. Where nothing has to be written for a block, the worker keeps its buffer; else it comes back only
+//! when the writer has done with it. So the number of buffers bounds everything in flight, and a slow disk slows the reading.
+//! Whoever stops drops its ends of the channels, and the others stop at their next send or receive.
 
 mod batch;
 mod feed;
