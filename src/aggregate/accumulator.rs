@@ -44,7 +44,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(super) enum Accumulator {
     Counts(Vec<u64>),
-    Distinct(Distinct),
+    Distinct(Box<Distinct>),
     DoubleSums(DoubleSums),
     Extremes(Extremes),
     Moments(Moments),
@@ -70,7 +70,7 @@ impl Accumulator {
         let physical = argument.physical();
         match (kind, physical) {
             (Kind::Count, _) => Accumulator::Counts(Vec::new()),
-            (Kind::Distinct, _) => Accumulator::Distinct(Distinct::new(physical)),
+            (Kind::Distinct, _) => Accumulator::Distinct(Box::new(Distinct::new(physical))),
             (Kind::Extreme(end), _) => Accumulator::Extremes(Extremes::new(end, physical)),
             (Kind::Sum, Physical::Double) => Accumulator::DoubleSums(DoubleSums::default()),
             (Kind::Moments, Physical::Int | Physical::Double) => Accumulator::Moments(Moments::new(physical)),
@@ -99,7 +99,7 @@ impl Accumulator {
             (Accumulator::Counts(counts), Accumulator::Counts(from)) => {
                 group_of_group.iter().zip(from).for_each(|(group, count)| counts[*group as usize] += count);
             }
-            (Accumulator::Distinct(into), Accumulator::Distinct(from)) => into.merge(from, group_of_group),
+            (Accumulator::Distinct(into), Accumulator::Distinct(from)) => into.merge(*from, group_of_group),
             (Accumulator::DoubleSums(into), Accumulator::DoubleSums(from)) => into.merge(from, group_of_group),
             (Accumulator::Extremes(into), Accumulator::Extremes(from)) => into.merge(from, group_of_group),
             (Accumulator::Moments(into), Accumulator::Moments(from)) => into.merge(from, group_of_group),

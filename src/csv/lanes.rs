@@ -168,7 +168,7 @@ impl Lanes {
             // Fewer places where a point may stand are fewer comparisons.
             Kind::Number(format) => match format.places {
                 0 => self.compute_numbers::<0>(format),
-                ..=3 => self.compute_numbers::<3>(format),
+                1..=3 => self.compute_numbers::<3>(format),
                 _ => self.compute_numbers::<BYTES>(format),
             },
             Kind::Date => self.compute_dates(),

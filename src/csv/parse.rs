@@ -250,7 +250,7 @@ impl Parser {
         let is_usual = self.dialect.record_limit() >= WINDOW_BYTES && soundness.holds(start, stop);
         if !is_usual || !records.take_lines(bytes, found) {
             let places = records.next(1)[1..][..found.all].to_vec();
-            self.some_lines(bytes, start, &places, soundness, records);
+            self.some_lines(bytes, start..stop, &places, soundness, records);
         }
     }
 
@@ -258,20 +258,18 @@ impl Parser {
     fn some_lines(
         &self,
         bytes: &[u8],
-        start: usize,
+        window: Range<usize>,
         places: &[u32],
         soundness: &mut Soundness<'_>,
         records: &mut Records,
     ) {
         let is_usual = self.dialect.record_limit() >= WINDOW_BYTES;
-        let (mut line, mut first) = (start, 0);
-        for (last, next) in places.iter().enumerate() {
-            let (line_feed, next) = (*next as usize - 1, *next as usize);
-            if bytes[line_feed] != b'\n' {
-                continue;
-            }
+        let (mut line, mut first) = (window.start, 0);
+        for line_feed in memchr_iter(b'\n', &bytes[window.clone()]).map(|at| window.start + at) {
+            let (next, last) = (line_feed + 1, first + self.fields - 1);
             let end = without_carriage_return(bytes, line, line_feed, next);
-            if last + 1 - first == self.fields && end > line && is_usual && soundness.holds(line, end) {
+            let has_all_fields = places.get(last).is_some_and(|place| *place as usize == next);
+            if has_all_fields && end > line && is_usual && soundness.holds(line, end) {
                 let starts = records.next(0);
                 starts[0] = line as u32;
                 starts[1..self.fields].copy_from_slice(&places[first..last]);
@@ -279,7 +277,12 @@ impl Parser {
             } else {
                 self.line(bytes, line, line_feed, next, soundness, records);
             }
-            (line, first) = (next, last + 1);
+            if has_all_fields {
+                first = last + 1;
+            } else {
+                first += places[first..].iter().take_while(|place| **place as usize <= next).count();
+            }
+            line = next;
         }
     }
 

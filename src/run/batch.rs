@@ -8,7 +8,6 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::chunk::{Column, ColumnView, Reject, Selection, Span};
-use crate::csv::LineCounter;
 use crate::dedupe::Place;
 use crate::error::Error;
 use crate::error::ErrorKind;
@@ -20,7 +19,7 @@ use crate::run::load::OpenLoad;
 use crate::run::reader::Layout;
 use crate::run::sequence::{Ordered, member_and_record};
 use crate::run::tables::Target;
-use crate::run::worker::Outcome;
+use crate::run::worker::{Excerpt, Outcome, RecordLines};
 use crate::sink::{DeadLetter, DeadLetterWriter, KeyState, MemberEntry, Sink};
 
 /// The writer's side of a feed.
@@ -191,8 +190,11 @@ impl<'a> BatchWriter<'a> {
     /// Writes the rejected records and the duplicates of an outcome, in the order of the records.
     fn write_letters(&mut self, ordered: &Ordered, duplicates: &[Duplicate]) -> Result<()> {
         let outcome = &ordered.outcome;
-        let mut lines = LineCounter::new(outcome.bytes());
-        let mut rejects = outcome.rejects.iter().peekable();
+        for (reject, Excerpt { lines_before, raw }) in outcome.rejects.iter().zip(&outcome.excerpts) {
+            self.write_letter(ordered, reject, *lines_before, raw)?;
+        }
+        let mut lines = outcome.line_counter();
+        let mut rejects = outcome.rejects[outcome.excerpts.len()..].iter().peekable();
         let report = self.run.options.report_duplicates;
         // One for all of them, because there may be many.
         let mut letter = self.run.duplicate_letter();
@@ -200,19 +202,24 @@ impl<'a> BatchWriter<'a> {
             self.run.address_duplicate(outcome, duplicate.row, &mut letter);
             self.give_reason(duplicate.first, &mut letter.reason);
             while let Some(earlier) = rejects.next_if(|earlier| earlier.record < letter.record) {
-                self.write_letter(ordered, earlier, &mut lines)?;
+                self.write_letter_of_block(ordered, earlier, &mut lines)?;
             }
-            self.write_letter(ordered, &letter, &mut lines)?;
+            self.write_letter_of_block(ordered, &letter, &mut lines)?;
         }
         for reject in rejects {
-            self.write_letter(ordered, reject, &mut lines)?;
+            self.write_letter_of_block(ordered, reject, &mut lines)?;
         }
         Ok(())
     }
 
-    fn write_letter(&mut self, ordered: &Ordered, reject: &Reject, lines: &mut LineCounter<'_>) -> Result<()> {
-        let span = reject.span;
-        let position = position(ordered, reject.record, span, lines);
+    /// A letter of which lines and bytes are to be found in the block.
+    fn write_letter_of_block(&mut self, ordered: &Ordered, reject: &Reject, lines: &mut RecordLines<'_>) -> Result<()> {
+        let lines_before = lines.before(reject.record, reject.span);
+        self.write_letter(ordered, reject, lines_before, &ordered.outcome.bytes()[reject.span.range()])
+    }
+
+    fn write_letter(&mut self, ordered: &Ordered, reject: &Reject, lines_before: u64, raw: &[u8]) -> Result<()> {
+        let position = position(ordered, reject.record, reject.span, lines_before);
         self.letters.write(&DeadLetter {
             position: &position,
             byte_length: reject.byte_length,
@@ -220,7 +227,7 @@ impl<'a> BatchWriter<'a> {
             column: &reject.column,
             value: &reject.value,
             reason: &reject.reason,
-            raw: &ordered.outcome.bytes()[span.start as usize..(span.start + span.len) as usize],
+            raw,
         })
     }
 
@@ -264,9 +271,9 @@ impl<'a> BatchWriter<'a> {
                 };
                 match outcome.sources.spans.get(row) {
                     Some(span) => {
-                        let mut lines = LineCounter::new(outcome.bytes());
-                        let position = position(ordered, outcome.sources.records[row], *span, &mut lines);
-                        failed.error.within(&position)
+                        let record = outcome.sources.records[row];
+                        let lines_before = outcome.line_counter().before(record, *span);
+                        failed.error.within(&position(ordered, record, *span, lines_before))
                     }
                     None => failed.error,
                 }
@@ -351,12 +358,8 @@ impl<'a> BatchWriter<'a> {
 }
 
 /// Where a record of a block lies.
-fn position(ordered: &Ordered, record: u32, span: Span, lines: &mut LineCounter<'_>) -> Position {
-    let outcome = &ordered.outcome;
-    // Mostly each record ends with the only line feed that it has.
-    let records_are_lines = outcome.lines == outcome.records && outcome.bytes().ends_with(b"\n");
-    let lines_before = if records_are_lines { record.into() } else { lines.lines_before(span.start) };
+fn position(ordered: &Ordered, record: u32, span: Span, lines_before: u64) -> Position {
     let line = ordered.lines + lines_before + 1;
     let record = ordered.records + u64::from(record) + 1;
-    outcome.layout.origin.position(line, record, outcome.offset + u64::from(span.start))
+    ordered.outcome.layout.origin.position(line, record, ordered.outcome.offset + u64::from(span.start))
 }

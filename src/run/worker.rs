@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::aggregate::{Aggregate, AggregationState};
 use crate::chunk::{Cell, Column, ColumnView, DataType, Reject, RejectCode, Selection, Span, Values};
-use crate::csv::{Block, Decoded, Decoder, Parser, Records, unquote};
+use crate::csv::{Block, Decoded, Decoder, LineCounter, Parser, Records, unquote};
 use crate::dedupe;
 use crate::dedupe::KeyHasher;
 use crate::expr::{Evaluator, FaultKind, NodeId, Results};
@@ -40,6 +40,8 @@ pub(super) struct Outcome {
     pub(super) lines: u64,
     /// Its rejected records, ascending.
     pub(super) rejects: Vec<Reject>,
+    /// What dead letters need of the bytes for each of them, if the worker has kept these.
+    pub(super) excerpts: Vec<Excerpt>,
     /// Good records that at least one table took.
     pub(super) loaded: u64,
     /// Good records that no table took.
@@ -61,7 +63,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Its bytes, if anything in it refers to them.
+    /// Its bytes; none if the worker has kept them.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.as_deref().map_or(&[], Vec::as_slice)
     }
@@ -70,14 +72,61 @@ impl Outcome {
     /// others would be read more slowly, or not at all.
     pub(super) fn waiting_bytes(&self) -> usize {
         let counts = (self.nullified.len() + self.counters.len()) * size_of::<u64>();
-        if self.bytes.is_some() { usize::MAX } else { size_of::<Outcome>() + counts }
+        let raw = self.excerpts.iter().map(|excerpt| excerpt.raw.len()).sum::<usize>();
+        let rejects = self.rejects.len() * BYTES_PER_REJECT + raw;
+        if self.bytes.is_some() { usize::MAX } else { size_of::<Outcome>() + counts + rejects }
     }
 
-    /// Takes its buffer away if nobody needs the bytes any more, so that the next block is read to where this one was: into
+    /// Takes its buffer away if few of its bytes are needed any more, so that the next block is read to where this one was: into
     /// the cache of the same core.
     pub(super) fn take_buffer(&mut self) -> Option<Vec<u8>> {
-        let is_needed = !self.rejects.is_empty() || !self.rows.is_empty() || !self.sources.records.is_empty();
-        if is_needed { None } else { self.bytes.take().and_then(Arc::into_inner) }
+        let raw: usize = self.rejects.iter().map(|reject| reject.span.len as usize).sum();
+        let has_rows = !self.rows.is_empty() || !self.sources.records.is_empty();
+        if has_rows || self.rejects.len() > EXCERPTS_MAX || raw > EXCERPT_BYTES_MAX {
+            return None;
+        }
+        let mut lines = self.line_counter();
+        let excerpt = |reject: &Reject| Excerpt {
+            lines_before: lines.before(reject.record, reject.span),
+            raw: self.bytes()[reject.span.range()].into(),
+        };
+        self.excerpts = self.rejects.iter().map(excerpt).collect();
+        self.bytes.take().and_then(Arc::into_inner)
+    }
+
+    /// Counts its lines.
+    pub(super) fn line_counter(&self) -> RecordLines<'_> {
+        // Mostly each record ends with the only line feed that it has.
+        let records_are_lines = self.lines == self.records && self.bytes().ends_with(b"\n");
+        RecordLines { records_are_lines, lines: LineCounter::new(self.bytes()) }
+    }
+}
+
+/// What a dead letter needs of the bytes of a block.
+pub(super) struct Excerpt {
+    /// Lines of the block in front of the record.
+    pub(super) lines_before: u64,
+    /// The record.
+    pub(super) raw: Box<[u8]>,
+}
+
+/// Of so many rejected records excerpts are made, if they have no more than so many bytes.
+const EXCERPTS_MAX: usize = 64;
+const EXCERPT_BYTES_MAX: usize = 16 << 10;
+
+/// About what a rejected record takes, besides its bytes.
+const BYTES_PER_REJECT: usize = 512;
+
+/// Lines of a block in front of its records, which are asked for in ascending order.
+pub(super) struct RecordLines<'a> {
+    records_are_lines: bool,
+    lines: LineCounter<'a>,
+}
+
+impl RecordLines<'_> {
+    /// Lines in front of a record, by its place among the records and its bytes.
+    pub(super) fn before(&mut self, record: u32, span: Span) -> u64 {
+        if self.records_are_lines { record.into() } else { self.lines.lines_before(span.start) }
     }
 }
 
@@ -241,6 +290,7 @@ impl<'p> Worker<'p> {
             records: self.records.total() as u64,
             lines: u64::from(self.records.lines()),
             rejects: rows.into_rejects(&mut self.records, decoded.rejects),
+            excerpts: Vec::new(),
             loaded: loaded as u64,
             filtered: (live_rows.len() - loaded) as u64,
             skipped,
