@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 
 use crate::chunk::{DataType, Reject, RejectCode, Span};
 use crate::dedupe::{Deduplicator, KeyHasher};
@@ -23,7 +23,7 @@ use crate::run::load;
 use crate::run::load::OpenLoad;
 use crate::run::memory::{GroupSpace, block_bytes, buffers_of_groups, buffers_of_rows, dedupe_options};
 use crate::run::reader::{MemberStart, ReadMember, ReadPlan, StreamingReader};
-use crate::run::sequence::Sequencer;
+use crate::run::sequence::{Outbox, Sequencer};
 use crate::run::tables::{Target, load_layout};
 use crate::run::turns::Turns;
 use crate::run::worker::{Outcome, WatermarkFilter, Worker};
@@ -121,7 +121,8 @@ impl FeedRun<'_> {
             let (hasher, space) = (&hasher, &space);
             // The sequencer sees the end when the workers, and with them their end of its channel, are gone.
             let working = spawn(scope, "workers", move || {
-                let channels = (&buffers_out, &outcomes_in);
+                let outbox = Outbox::new(outcomes_in);
+                let channels = (&buffers_out, &outbox);
                 let groups = pool.broadcast(|_| self.work(hasher, watermark, space, &turns, channels));
                 (groups, turns.finish())
             })?;
@@ -170,11 +171,11 @@ impl FeedRun<'_> {
         watermark: Option<WatermarkFilter>,
         space: &GroupSpace,
         turns: &Turns<'_>,
-        (buffers, outcomes): (&Receiver<Vec<u8>>, &Sender<Result<Vec<Outcome>>>),
+        (buffers, outbox): (&Receiver<Vec<u8>>, &Outbox),
     ) -> Result<Vec<Option<PartialGroups>>> {
         let mut worker = Worker::new(self.plan, self.feed, hasher.clone(), watermark);
         let mut spiller = Spiller::new(self, space);
-        let (mut kept, mut done) = (None, Vec::new());
+        let mut kept = None;
         while let Some(mut buffer) = kept.take().or_else(|| buffers.recv().ok()) {
             // A block that is lost would be waited for; so a panic is handed on as the outcome.
             let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -184,27 +185,22 @@ impl FeedRun<'_> {
                 kept = outcome.take_buffer();
                 Ok(Some(outcome))
             }));
-            let handed_on = match outcome.unwrap_or_else(|_| Err(panicked())) {
+            let is_wanted = match outcome.unwrap_or_else(|_| Err(panicked())) {
                 Ok(Some(outcome)) => {
                     turns.note(outcome.member, outcome.waiting_bytes());
-                    // One with a buffer is waited for, because there are few buffers.
-                    let is_urgent = outcome.bytes.is_some();
-                    done.push(outcome);
-                    if !is_urgent && done.len() < OUTCOMES_AT_ONCE {
-                        continue;
-                    }
-                    Ok(std::mem::take(&mut done))
+                    outbox.push(outcome)
                 }
-                Ok(None) => break,
-                Err(error) => Err(error),
+                Ok(None) => false,
+                Err(error) => {
+                    outbox.fail(error);
+                    false
+                }
             };
-            let failed = handed_on.is_err();
-            if outcomes.send(handed_on).is_err() || failed {
+            if !is_wanted {
                 break;
             }
         }
-        // If nobody wants them, somebody has failed, and says why.
-        let _ = outcomes.send(Ok(done));
+        outbox.flush();
         turns.stop();
         spiller.finish(worker.into_states())
     }
@@ -322,9 +318,6 @@ impl FeedRun<'_> {
         Err(Error::new(ErrorKind::Limit, format!("{message}; nothing was published")))
     }
 }
-
-/// So many outcomes are handed on together where nothing has to be written for them: each time wakes two threads.
-const OUTCOMES_AT_ONCE: usize = 16;
 
 /// Starts a thread that has a name.
 pub(super) fn spawn<'scope, T: Send + 'scope>(

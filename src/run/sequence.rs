@@ -1,16 +1,58 @@
 //! The Sequencer: outcomes come from the workers in any order and leave in the order of the input, each with its place in
 //! its member, and for a load with the rows whose keys came before. A thread of its own, because the writer has no time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::dedupe::{Deduplicator, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::reader::Layout;
 use crate::run::reorder::Reorder;
 use crate::run::worker::Outcome;
+
+/// Where workers put outcomes for the Sequencer. Several are handed on together where nothing has to be written for them, because
+/// each time wakes two threads.
+pub(super) struct Outbox {
+    outcomes: Sender<Result<Vec<Outcome>>>,
+    waiting: Mutex<Vec<Outcome>>,
+}
+
+impl Outbox {
+    const OUTCOMES_AT_ONCE: usize = 16;
+
+    /// One that hands on to this channel.
+    pub(super) fn new(outcomes: Sender<Result<Vec<Outcome>>>) -> Self {
+        Outbox { outcomes, waiting: Mutex::default() }
+    }
+
+    /// Takes an outcome; false when nobody wants any more.
+    pub(super) fn push(&self, outcome: Outcome) -> bool {
+        // One with a buffer is waited for, because there are few buffers.
+        let is_urgent = outcome.bytes.is_some();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(outcome);
+        if !is_urgent && waiting.len() < Self::OUTCOMES_AT_ONCE {
+            return true;
+        }
+        let outcomes = std::mem::take(&mut *waiting);
+        drop(waiting);
+        self.outcomes.send(Ok(outcomes)).is_ok()
+    }
+
+    /// Hands on what has come so far.
+    pub(super) fn flush(&self) {
+        let outcomes = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        // If nobody wants them, somebody has failed, and says why.
+        let _ = self.outcomes.send(Ok(outcomes));
+    }
+
+    /// Hands on that a worker has failed.
+    pub(super) fn fail(&self, error: Error) {
+        let _ = self.outcomes.send(Err(error));
+    }
+}
 
 /// An outcome whose turn it is.
 pub(super) struct Ordered {

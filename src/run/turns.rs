@@ -71,13 +71,21 @@ impl<'a> Turns<'a> {
             figures.busy = started.elapsed();
             let mut state = self.lock();
             state.figures.add(figures);
-            state.put_back(number, member, &work);
-            self.changed.notify_all();
+            let is_idle = state.put_back(number, member, &work);
             match work {
-                Ok(Some(work)) => return Some(work),
+                Ok(Some(work)) => {
+                    // Of those who wait for one member only one can have it.
+                    if is_idle {
+                        self.changed.notify_one()
+                    } else {
+                        self.changed.notify_all()
+                    }
+                    return Some(work);
+                }
                 Ok(None) => state.stop(),
                 Err(error) => state.fail(number, error),
             }
+            self.changed.notify_all();
         }
     }
 
@@ -110,6 +118,9 @@ impl<'a> Turns<'a> {
     fn take(&self) -> Option<(u64, MemberReader)> {
         let mut state = self.lock();
         loop {
+            if state.is_stopped {
+                return None;
+            }
             let may_go_ahead = state.may_go_ahead();
             let is_idle = |(number, _): &(&u64, &MemberReader)| may_go_ahead || state.first() == Some(**number);
             if state.idle.first_key_value().filter(is_idle).is_some()
@@ -167,21 +178,22 @@ impl<'a> Turns<'a> {
 }
 
 impl State<'_> {
-    /// Takes back a member that was read from.
-    fn put_back(&mut self, number: u64, member: MemberReader, read: &Result<Option<Work>>) {
+    /// Takes back a member that was read from; whether somebody else may read from it now.
+    fn put_back(&mut self, number: u64, member: MemberReader, read: &Result<Option<Work>>) -> bool {
         self.taken.remove(&number);
-        let is_over = self.is_stopped || self.failure.as_ref().is_some_and(|(failed, _)| *failed < number);
-        match read {
-            Ok(Some(work)) if !work.is_last && !is_over => {
-                self.idle.insert(number, member);
-            }
-            _ => {
-                self.large -= usize::from(member.needs_window());
-                if let Ok(Some(_)) = read {
-                    self.read.extend(member.finish().map(|read| (number, read)));
-                }
-            }
+        let is_wanted = !self.is_stopped && self.failure.as_ref().is_none_or(|(failed, _)| *failed > number);
+        let is_last = matches!(read, Ok(Some(work)) if work.is_last);
+        if is_wanted && !is_last && matches!(read, Ok(Some(_))) {
+            self.idle.insert(number, member);
+            return true;
         }
+        self.large -= usize::from(member.needs_window());
+        if is_last {
+            self.read.extend(member.finish().map(|read| (number, read)));
+        }
+        // What waited for those that are read now waits no more.
+        self.waiting = self.waiting.split_off(&self.first().unwrap_or(self.next));
+        false
     }
 
     /// The first member that is not read to its end.
