@@ -263,17 +263,19 @@ impl Head {
     }
 }
 
-/// The lowest so many bytes of three words.
-const MASKS: [[u64; 3]; Head::BYTES + 1] = {
-    let mut masks = [[0; 3]; Head::BYTES + 1];
+const MASKS: [[u64; 3]; Head::BYTES + 1] = masks();
+
+/// The lowest so many bytes of some words: of as many as there are masks, but for one.
+pub(super) const fn masks<const WORDS: usize, const MASKS: usize>() -> [[u64; WORDS]; MASKS] {
+    let mut masks = [[0; WORDS]; MASKS];
     let mut bytes = 1;
-    while bytes < masks.len() {
+    while bytes < MASKS {
         masks[bytes] = masks[bytes - 1];
         masks[bytes][(bytes - 1) / 8] = masks[bytes][(bytes - 1) / 8] << 8 | 0xFF;
         bytes += 1;
     }
     masks
-};
+}
 
 fn text_of<'a>(head: &'a Head, long: &'a [u8], long_ends: &[usize]) -> &'a [u8] {
     if head.is_all() {

@@ -6,6 +6,7 @@ pub mod column;
 pub mod decimal;
 pub mod interner;
 pub mod parse;
+mod payoff;
 pub mod schema;
 mod serials;
 mod shorts;

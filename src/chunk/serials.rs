@@ -2,6 +2,7 @@
 //! Such a text is not hashed, and not compared with any other.
 
 use crate::chunk::decimal::{digit_pairs, number_of_pairs};
+use crate::chunk::payoff::Payoff;
 use crate::chunk::{Interner, Span, Text};
 
 /// The numbers of some of the texts of an interner, as long as most of its texts are of a form that has digits at its end.
@@ -9,9 +10,7 @@ use crate::chunk::{Interner, Span, Text};
 pub(super) struct Serials {
     /// By the length of the texts; none before the first of them.
     forms: Vec<Form>,
-    given_up: bool,
-    rows: usize,
-    missed: usize,
+    payoff: Payoff,
 }
 
 /// What the texts of one length have in common: everything but their last digits, of which there are up to eight. A text is
@@ -37,15 +36,13 @@ struct Form {
 
 impl Serials {
     const LONGEST: usize = 16;
-    /// Rows after each of which serials are given up if over a quarter of them had none.
-    const WINDOW_ROWS: usize = 1 << 12;
     /// So many places are a small table. A larger one has no more than so many of them for each text.
     const FEW_PLACES: usize = 1 << 16;
     const PLACES_PER_TEXT: usize = 4;
 
     /// Whether looking here first still pays.
     pub(super) fn pay(&self) -> bool {
-        !self.given_up
+        self.payoff.pays()
     }
 
     /// Appends the number of each row's text, `NO_NUMBER` for those that have none here.
@@ -64,29 +61,29 @@ impl Serials {
     /// Notes the number of a text that was not found here, one of `texts`.
     pub(super) fn note(&mut self, text: &[u8], number: u32, texts: usize) {
         if !self.insert(text, number, texts) {
-            self.missed += 1;
+            self.payoff.miss();
         }
     }
 
     /// Counts rows that were looked for.
     pub(super) fn count(&mut self, rows: usize) {
-        self.rows += rows;
-        if self.rows >= Serials::WINDOW_ROWS {
-            if self.missed * 4 > self.rows {
-                self.give_up();
-            }
-            (self.rows, self.missed) = (0, 0);
+        self.payoff.count(rows);
+        if !self.pay() {
+            self.give_up();
         }
     }
 
     /// Forgets all texts, and never finds any.
     pub(super) fn give_up(&mut self) {
-        *self = Serials { given_up: true, ..Serials::default() };
+        *self = Serials::default();
+        self.payoff.give_up();
     }
 
     /// Forgets all texts.
     pub(super) fn clear(&mut self) {
-        *self = Serials { given_up: self.given_up, ..Serials::default() };
+        let mut payoff = std::mem::take(&mut self.payoff);
+        payoff.clear();
+        *self = Serials { payoff, ..Serials::default() };
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -182,9 +179,7 @@ mod tests {
             for (text, number) in noted.iter().zip(0..) {
                 let number = *known.entry(text.clone()).or_insert(number);
                 if found(&serials, &[text]) == [Interner::NO_NUMBER] {
-                    let missed = serials.missed;
-                    serials.note(text, number, known.len());
-                    let has_serial = serials.missed == missed;
+                    let has_serial = serials.insert(text, number, known.len());
                     prop_assert_eq!(found(&serials, &[text]), [if has_serial { number } else { Interner::NO_NUMBER }]);
                 }
             }
@@ -249,14 +244,14 @@ mod tests {
     #[test]
     fn they_are_given_up_when_they_do_not_pay() {
         let (mut few, mut far) = (Serials::default(), Serials::default());
-        for at in 0..Serials::WINDOW_ROWS {
+        for at in 0..Payoff::WINDOW_ROWS {
             let text = if at % 4 == 0 { "a name".to_owned() } else { format!("{at:04}") };
             few.note(text.as_bytes(), at as u32, at);
             far.note(format!("{}", 10_000_000 + at * 9973).as_bytes(), at as u32, at);
         }
-        few.count(Serials::WINDOW_ROWS);
+        few.count(Payoff::WINDOW_ROWS);
         assert!(few.pay(), "a quarter of names is not too many");
-        far.count(Serials::WINDOW_ROWS);
+        far.count(Payoff::WINDOW_ROWS);
         assert!(!far.pay(), "numbers that are far apart would need too many places");
         assert_eq!(far.memory_bytes(), 0);
         far.clear();

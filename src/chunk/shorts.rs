@@ -1,6 +1,8 @@
 //! Numbers of short texts of which there are few, as names of regions and kinds are: one place to look, by two words of the text.
 //! What is not there is not known to be new; that is for the interner to say.
 
+use crate::chunk::interner::masks;
+use crate::chunk::payoff::Payoff;
 use crate::chunk::{Interner, Text};
 
 /// The numbers of some of the texts of an interner, as long as most rows have one of them.
@@ -8,9 +10,7 @@ use crate::chunk::{Interner, Text};
 pub(super) struct Shorts {
     /// By a hash of the text: the last text that was noted there. Empty until the first is.
     slots: Vec<Slot>,
-    given_up: bool,
-    rows: usize,
-    missed: usize,
+    payoff: Payoff,
 }
 
 /// A text of up to `LONGEST` bytes, with zeros behind it.
@@ -28,12 +28,10 @@ impl Shorts {
     const LONGEST: usize = 16;
     /// So many that texts seldom share a slot. Only those in use get into a cache.
     const SLOT_BITS: u32 = 12;
-    /// Rows after each of which short texts are given up if over a quarter of them had none.
-    const WINDOW_ROWS: usize = 1 << 12;
 
     /// Whether looking here first still pays.
     pub(super) fn pay(&self) -> bool {
-        !self.given_up
+        self.payoff.pays()
     }
 
     /// Appends the number of each row's text, `NO_NUMBER` for those that have none here.
@@ -56,36 +54,38 @@ impl Shorts {
     pub(super) fn note(&mut self, text: &[u8], number: u32) {
         let mut bytes = [0; Shorts::LONGEST];
         let Some(front) = bytes.get_mut(..text.len()) else {
-            self.missed += 1;
+            self.payoff.miss();
             return;
         };
         front.copy_from_slice(text);
         let (words, len) = (words(&bytes, text.len()), text.len() as u32);
         self.slots.resize(1 << Shorts::SLOT_BITS, NOTHING);
         let slot = &mut self.slots[place(words, len)];
-        self.missed += usize::from(slot.number != number);
+        if slot.number != number {
+            self.payoff.miss();
+        }
         *slot = Slot { words, len, number };
     }
 
     /// Counts rows that were looked for.
     pub(super) fn count(&mut self, rows: usize) {
-        self.rows += rows;
-        if self.rows >= Shorts::WINDOW_ROWS {
-            if self.missed * 4 > self.rows {
-                self.give_up();
-            }
-            (self.rows, self.missed) = (0, 0);
+        self.payoff.count(rows);
+        if !self.pay() {
+            self.give_up();
         }
     }
 
     /// Forgets all texts, and never finds any.
     pub(super) fn give_up(&mut self) {
-        *self = Shorts { given_up: true, ..Shorts::default() };
+        *self = Shorts::default();
+        self.payoff.give_up();
     }
 
     /// Forgets all texts.
     pub(super) fn clear(&mut self) {
-        *self = Shorts { given_up: self.given_up, ..Shorts::default() };
+        let mut payoff = std::mem::take(&mut self.payoff);
+        payoff.clear();
+        *self = Shorts { payoff, ..Shorts::default() };
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -101,17 +101,7 @@ fn words(bytes: &[u8; Shorts::LONGEST], len: usize) -> [u64; 2] {
     [u64::from_le_bytes(words[0]) & masks[0], u64::from_le_bytes(words[1]) & masks[1]]
 }
 
-/// The lowest so many bytes of two words.
-const MASKS: [[u64; 2]; Shorts::LONGEST + 1] = {
-    let mut masks = [[0; 2]; Shorts::LONGEST + 1];
-    let mut bytes = 1;
-    while bytes < masks.len() {
-        masks[bytes] = masks[bytes - 1];
-        masks[bytes][(bytes - 1) / 8] = masks[bytes][(bytes - 1) / 8] << 8 | 0xFF;
-        bytes += 1;
-    }
-    masks
-};
+const MASKS: [[u64; 2]; Shorts::LONGEST + 1] = masks();
 
 /// Multiplicative hashing (Knuth, The Art of Computer Programming 6.4), with the golden ratio. Texts that share a slot are
 /// slower, not wrong.
@@ -180,14 +170,14 @@ mod tests {
     #[test]
     fn they_are_given_up_when_they_do_not_pay() {
         let (mut few, mut many, mut long) = (Shorts::default(), Shorts::default(), Shorts::default());
-        for row in 0..Shorts::WINDOW_ROWS as u32 {
+        for row in 0..Payoff::WINDOW_ROWS as u32 {
             // Those of one block are all looked for before the first is noted.
             few.note(format!("kind {}", row % 10).as_bytes(), row % 10);
             many.note(format!("{row}").as_bytes(), row);
             long.note(format!("a long name of kind {}", row % 10).as_bytes(), row % 10);
         }
         for shorts in [&mut few, &mut many, &mut long] {
-            shorts.count(Shorts::WINDOW_ROWS);
+            shorts.count(Payoff::WINDOW_ROWS);
         }
         assert!(few.pay() && few.memory_bytes() > 0);
         assert!(!many.pay() && !long.pay());
