@@ -168,6 +168,30 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_share_a_slot_are_told_apart() {
+        let texts = (0..20_000).flat_map(|number| [format!("{number}"), format!("kind of {number}")]);
+        let (mut latest, mut differing) = (HashMap::new(), [0; 2]);
+        for text in texts {
+            let mut bytes = [0; Shorts::LONGEST];
+            bytes[..text.len()].copy_from_slice(text.as_bytes());
+            let words = words(&bytes, text.len());
+            if let Some((other, others)) = latest.insert(place(words, text.len() as u32), (text.clone(), words)) {
+                // In their second words only, or in their first ones.
+                differing[usize::from(others[0] != words[0])] += 1;
+                let mut shorts = Shorts::default();
+                shorts.note(other.as_bytes(), 1);
+                assert_eq!(found(&shorts, &[&other, &text]), [1, Interner::NO_NUMBER], "{other:?} and {text:?}");
+                shorts.note(text.as_bytes(), 2);
+                assert_eq!(found(&shorts, &[&other, &text]), [Interner::NO_NUMBER, 2], "{other:?} and {text:?}");
+            }
+            if differing.iter().all(|pairs| *pairs > 3) {
+                return;
+            }
+        }
+        panic!("too few pairs: {differing:?}");
+    }
+
+    #[test]
     fn they_are_given_up_when_they_do_not_pay() {
         let (mut few, mut many, mut long) = (Shorts::default(), Shorts::default(), Shorts::default());
         for row in 0..Payoff::WINDOW_ROWS as u32 {
