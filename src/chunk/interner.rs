@@ -69,9 +69,9 @@ impl Interner {
 
     /// Replaces `numbers` by the numbers of the values at `rows`.
     ///
-    /// Where texts have no serials and are not few and short, batch by batch, and each in several passes, so that the processor has the cache misses of
-    /// many rows under way at once: the first hashes, the second finds the number that is most probably the right one, the
-    /// third brings what is known of its text into the cache, and the last looks at that.
+    /// Where texts have no serials and are not few and short, batch by batch, and each in several passes, so that the processor
+    /// has the cache misses of many rows under way at once: the first hashes, the second finds the number that is most probably
+    /// the right one, the third brings what is known of its text into the cache, and the last looks at that.
     ///
     /// # Panics
     /// Like `number`.

@@ -71,12 +71,11 @@ pub(super) struct ReadFigures {
 }
 
 impl ReadFigures {
-    /// Adds those of a block.
-    pub(super) fn add(&mut self, more: ReadFigures) {
+    /// Adds those of a block, which have no members.
+    pub(super) fn add(&mut self, more: &ReadFigures) {
         self.bytes += more.bytes;
         self.busy += more.busy;
         self.is_interrupted |= more.is_interrupted;
-        self.members.extend(more.members);
     }
 }
 

@@ -70,7 +70,7 @@ impl<'a> Turns<'a> {
             let work = member.read(number, buffer, &mut figures);
             figures.busy = started.elapsed();
             let mut state = self.lock();
-            state.figures.add(figures);
+            state.figures.add(&figures);
             let is_idle = state.put_back(number, member, &work);
             match work {
                 Ok(Some(work)) => {
@@ -156,7 +156,7 @@ impl<'a> Turns<'a> {
         let opened = reader.next_member(&mut figures);
         figures.busy = started.elapsed();
         let mut state = self.lock();
-        state.figures.add(figures);
+        state.figures.add(&figures);
         match opened {
             Ok(Some(member)) if !state.is_stopped => {
                 state.large += usize::from(member.needs_window());
